@@ -1,0 +1,143 @@
+"""What can happen to an experiment: frozen values with a JSON form. The journal is a list of them with what each one caused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from shadho_like.errors import JournalError
+from shadho_like.trial import AttemptId, Failure, Outcome, Success
+
+
+class StopReason(str, Enum):
+    """Why a run of the driver ends although the search could go on."""
+
+    TIMEOUT = "timeout"
+    """The whole search's time is over."""
+    INTERRUPTED = "interrupted"
+    """The user pressed Ctrl-C, or the driver got SIGTERM."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """A driver took the experiment up, for the first time or again. Whatever ran under an earlier driver runs no more.
+
+    Attributes:
+        time_s: Unix time, in seconds, as in every event.
+        run: this run's id.
+        host: the driver's host.
+        pid: the driver's process id.
+        max_trials: how many trials there may be in total, those of earlier runs counted; None for no limit.
+    """
+
+    time_s: float
+    run: str
+    host: str
+    pid: int
+    max_trials: int | None = None
+
+    def to_json(self) -> list[Any]:
+        """Return the plain form."""
+        return ["run_started", self.time_s, self.run, self.host, self.pid, self.max_trials]
+
+
+@dataclass(frozen=True, slots=True)
+class RunStopping:
+    """The run is to end; the experiment may be taken up again.
+
+    Attributes:
+        reason: what ends it.
+        drain: whether the attempts that run may finish; none is started any more in either case.
+    """
+
+    time_s: float
+    reason: StopReason
+    drain: bool = False
+
+    def to_json(self) -> list[Any]:
+        """Return the plain form."""
+        return ["run_stopping", self.time_s, self.reason.value, self.drain]
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStarted:
+    """An attempt began to run on a host."""
+
+    time_s: float
+    attempt: AttemptId
+    host: str
+
+    def to_json(self) -> list[Any]:
+        """Return the plain form."""
+        return ["attempt_started", self.time_s, *self.attempt, self.host]
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFinished:
+    """An attempt ended by itself, well or with a failure. It need not have been said to have started.
+
+    Attributes:
+        started_s: when it began to run, Unix time in seconds.
+        host: where it ran.
+        outcome: what it brought back, or why it failed.
+    """
+
+    time_s: float
+    attempt: AttemptId
+    started_s: float
+    host: str
+    outcome: Outcome
+
+    def to_json(self) -> list[Any]:
+        """Return the plain form."""
+        head = ["attempt_finished", self.time_s, *self.attempt, self.started_s, self.host]
+        if isinstance(self.outcome, Failure):
+            return [*head, "failure", self.outcome.to_json()]
+        return [*head, self.outcome.metric, self.outcome.metrics]
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptLost:
+    """An attempt's machine went away, or could not be had: no fault of the user's code."""
+
+    time_s: float
+    attempt: AttemptId
+    host: str
+    reason: str
+
+    def to_json(self) -> list[Any]:
+        """Return the plain form."""
+        return ["attempt_lost", self.time_s, *self.attempt, self.host, self.reason]
+
+
+EngineEvent = AttemptStarted | AttemptFinished | AttemptLost
+Event = RunStarted | RunStopping | EngineEvent
+
+
+def event_from_json(value: list[Any]) -> Event:
+    """Read what an event's `to_json` gave.
+
+    Raises:
+        JournalError: it is none that this version knows.
+    """
+    kind, *rest = value
+    if kind not in _READERS:
+        message = f"the journal holds an event {kind!r} that this version does not know; a newer version wrote it"
+        raise JournalError(message)
+    return _READERS[kind](*rest)
+
+
+def _finished(time_s: float, trial: int, attempt: int, started_s: float, host: str, metric: Any, metrics: Any) -> AttemptFinished:
+    outcome = Failure.from_json(metrics) if metric == "failure" else Success(metric, metrics)
+    return AttemptFinished(time_s, AttemptId(trial, attempt), started_s, host, outcome)
+
+
+_READERS: Mapping[str, Callable[..., Event]] = {
+    "run_started": RunStarted,
+    "run_stopping": lambda time_s, reason, drain: RunStopping(time_s, StopReason(reason), drain),
+    "attempt_started": lambda time_s, trial, attempt, host: AttemptStarted(time_s, AttemptId(trial, attempt), host),
+    "attempt_finished": _finished,
+    "attempt_lost": lambda time_s, trial, attempt, host, reason: AttemptLost(time_s, AttemptId(trial, attempt), host, reason),
+}

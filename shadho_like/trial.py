@@ -1,0 +1,202 @@
+"""A trial, its attempts, and how both may end. Frozen data and one table of transitions; standard library only."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, NamedTuple
+
+Json = bool | int | float | str | list[Any] | dict[str, Any] | None
+Hyperparameters = dict[str, Any]
+RequestId = uuid.UUID
+
+
+class TrialState(str, Enum):
+    """Where a trial is in its life."""
+
+    PENDING = "PENDING"
+    """Created; waits for an engine to take its next attempt."""
+    RUNNING = "RUNNING"
+    """An attempt of it runs."""
+    PAUSED = "PAUSED"
+    """Stopped by the user or between operations; goes on from its latest checkpoint."""
+    COMPLETED = "COMPLETED"
+    """Did all that the search method asked for."""
+    STOPPED = "STOPPED"
+    """Ended early by the search method, with what it had reached."""
+    FAILED = "FAILED"
+    """Its own code failed as often as it may, or its machines did."""
+    CANCELED = "CANCELED"
+    """Ended by the user before it was done."""
+
+    @property
+    def final(self) -> bool:
+        """Whether the trial is over."""
+        return not TRANSITIONS[self]
+
+
+TRANSITIONS: Mapping[TrialState, frozenset[TrialState]] = {
+    TrialState.PENDING: frozenset({TrialState.RUNNING, TrialState.PAUSED, TrialState.STOPPED, TrialState.FAILED, TrialState.CANCELED}),
+    TrialState.RUNNING: frozenset(
+        {
+            TrialState.PENDING,
+            TrialState.PAUSED,
+            TrialState.COMPLETED,
+            TrialState.STOPPED,
+            TrialState.FAILED,
+            TrialState.CANCELED,
+        }
+    ),
+    TrialState.PAUSED: frozenset({TrialState.PENDING, TrialState.COMPLETED, TrialState.STOPPED, TrialState.FAILED, TrialState.CANCELED}),
+    TrialState.COMPLETED: frozenset(),
+    TrialState.STOPPED: frozenset(),
+    TrialState.FAILED: frozenset(),
+    TrialState.CANCELED: frozenset(),
+}
+
+
+class FailureKind(str, Enum):
+    """Why an attempt failed."""
+
+    ERROR = "error"
+    """The objective raised an exception."""
+    EXIT_CODE = "exit_code"
+    """The command ended with a status other than 0."""
+    SIGNAL = "signal"
+    """The command was killed by a signal (a segfault is one)."""
+    OUT_OF_MEMORY = "out_of_memory"
+    """Killed for using more memory than it had."""
+    DISK = "disk"
+    """Its sandbox grew over its limit."""
+    TIME_LIMIT = "time_limit"
+    """It ran longer than a trial may."""
+    LOST_WORKER = "lost_worker"
+    """Its worker went away, as often as that may happen."""
+    BAD_RESULT = "bad_result"
+    """It ended well but left no usable result: none at all, not a number, NaN, a missing metric."""
+    INVALID_HP = "invalid_hp"
+    """It said that these hyperparameters cannot work; it is not tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt, or in the end its trial, failed.
+
+    Attributes:
+        kind: the class of reason.
+        message: one line for a person.
+        log_tail: the last lines of its output or traceback, possibly empty.
+    """
+
+    kind: FailureKind
+    message: str
+    log_tail: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        """Return the plain form."""
+        return {"kind": self.kind.value, "message": self.message, "log_tail": self.log_tail}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, str]) -> Failure:
+        """Read what `to_json` gave."""
+        return cls(FailureKind(value["kind"]), value["message"], value["log_tail"])
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """What an attempt brought back: the searched metric, and any other values that the objective returned with it."""
+
+    metric: float
+    metrics: Mapping[str, Json] = field(default_factory=dict)
+
+
+Outcome = Success | Failure
+
+
+class AttemptId(NamedTuple):
+    """Names one run of a trial: the trial's number (from 0) and the attempt's (from 1)."""
+
+    trial: int
+    attempt: int
+
+    def __str__(self) -> str:
+        return f"{self.trial}.{self.attempt}"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One run of a trial, as an engine gets it.
+
+    Attributes:
+        id: which trial, which attempt.
+        hparams: the sample, as the objective gets it.
+        seed: the trial's own seed, in 0..2**31-1.
+        length: train up to here, in the user's unit; 1 for a plain objective.
+    """
+
+    id: AttemptId
+    hparams: Hyperparameters
+    seed: int
+    length: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """An attempt as the journal shows it to a person."""
+
+    id: AttemptId
+    state: str
+    host: str
+    started_s: float | None
+    finished_s: float | None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One point of the search space and all that happened to it.
+
+    Attributes:
+        number: from 0, in the order of creation.
+        request_id: the search method's name for it.
+        hparams: the sample.
+        seed: the trial's own seed.
+        state: see `TrialState`.
+        length: train up to here (the newest ValidateAfter); 0 before any.
+        validated: the last length whose validation the search method has seen.
+        closing: whether the method wants it closed once `length` is reached.
+        attempt: the number of its current or last attempt, from 1.
+        restarts: attempts that ended in a failure of the user's own code.
+        lost: attempts lost in a row to machines.
+        metric: the searched metric, from its last validation.
+        metrics: what else the objective returned.
+        created_s, started_s, finished_s: Unix times, in seconds.
+        host: where its last attempt ran.
+        failure: why it failed, where it did.
+    """
+
+    number: int
+    request_id: RequestId
+    hparams: Hyperparameters
+    seed: int
+    created_s: float
+    state: TrialState = TrialState.PENDING
+    length: int = 0
+    validated: int = 0
+    closing: bool = False
+    attempt: int = 1
+    restarts: int = 0
+    lost: int = 0
+    metric: float | None = None
+    metrics: Mapping[str, Json] = field(default_factory=dict)
+    started_s: float | None = None
+    finished_s: float | None = None
+    host: str = ""
+    failure: Failure | None = None
+
+    @property
+    def attempt_id(self) -> AttemptId:
+        """Its current or last attempt."""
+        return AttemptId(self.number, self.attempt)
