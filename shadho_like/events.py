@@ -30,6 +30,7 @@ class RunStarted:
         host: the driver's host.
         pid: the driver's process id.
         max_trials: how many trials there may be in total, those of earlier runs counted; None for no limit.
+        max_restarts: how often a trial is tried again after its own code failed.
     """
 
     time_s: float
@@ -37,10 +38,11 @@ class RunStarted:
     host: str
     pid: int
     max_trials: int | None = None
+    max_restarts: int = 0
 
     def to_json(self) -> list[Any]:
         """Return the plain form."""
-        return ["run_started", self.time_s, self.run, self.host, self.pid, self.max_trials]
+        return ["run_started", self.time_s, self.run, self.host, self.pid, self.max_trials, self.max_restarts]
 
 
 @dataclass(frozen=True, slots=True)

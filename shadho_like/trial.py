@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -200,3 +200,30 @@ class Trial:
     def attempt_id(self) -> AttemptId:
         """Its current or last attempt."""
         return AttemptId(self.number, self.attempt)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plain form: the fields that differ from their defaults."""
+        value: dict[str, Any] = {
+            name: getattr(self, name)
+            for name, default in _DEFAULTS.items()
+            if getattr(self, name) != default and name not in {"state", "failure", "metrics"}
+        }
+        value |= {"number": self.number, "request_id": str(self.request_id), "hparams": self.hparams}
+        value |= {"seed": self.seed, "created_s": self.created_s, "state": self.state.value, "metrics": dict(self.metrics)}
+        return value if self.failure is None else {**value, "failure": self.failure.to_json()}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Trial:
+        """Read what `to_json` gave."""
+        failure = value.get("failure")
+        return cls(
+            **{
+                **value,
+                "request_id": uuid.UUID(value["request_id"]),
+                "state": TrialState(value["state"]),
+                "failure": Failure.from_json(failure) if failure else None,
+            }
+        )
+
+
+_DEFAULTS: Mapping[str, Any] = {item.name: item.default for item in fields(Trial) if item.default is not MISSING}

@@ -1,0 +1,218 @@
+"""The loop: makes the world agree with what the experiment's state wants, one committed turn after another."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from shadho_like.dispatch import WaitingAttempts
+from shadho_like.engine.base import Engine, EngineStatus, Launch, Notice
+from shadho_like.errors import MethodError
+from shadho_like.events import AttemptFinished, AttemptLost, Event, RunStarted, RunStopping, StopReason, event_from_json
+from shadho_like.journal import Journal, dump_operations
+from shadho_like.searcher.base import BuiltInMethod
+from shadho_like.state import Best, ExperimentState
+from shadho_like.trial import AttemptId, TrialState
+from shadho_like.turn import Turn
+
+_WAKE_S = 1.0
+_TURNS_BETWEEN_SNAPSHOTS = 2000
+_CHARACTERS_PER_TURN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How one run of the driver goes on with an experiment.
+
+    Attributes:
+        timeout_s: end the run after this time; None for no limit.
+        max_trials: how many trials there may be in total, those of earlier runs counted.
+        max_restarts: how often a trial is tried again after its own code failed.
+        drain: at the timeout or the first interrupt, let running attempts finish.
+    """
+
+    timeout_s: float | None = None
+    max_trials: int | None = None
+    max_restarts: int = 0
+    drain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Where an experiment stands after a pass of the loop. All that it counts is on the disk.
+
+    Attributes:
+        counts: trials by state.
+        running: attempts that the engine has.
+        lost_attempts: attempts that machines lost, in all.
+        best: the best completed trial.
+        progress: the search method's own measure, 0 to 1.
+        elapsed_s: since the run began.
+        engine: what there is to run on.
+        notices: lines for the person at the terminal.
+        stopping: why the run ends, where it does.
+    """
+
+    counts: Mapping[TrialState, int]
+    running: int
+    lost_attempts: int
+    best: Best | None
+    progress: float
+    elapsed_s: float
+    engine: EngineStatus
+    notices: tuple[str, ...]
+    stopping: StopReason | None
+
+
+class Interrupts(Protocol):
+    """Tells how often the user asked for the end, and wakes whoever waits on `fd`."""
+
+    fd: int
+    count: int
+
+    def clear(self) -> None:
+        """Make `fd` quiet again."""
+
+
+class Experiment:
+    """One experiment, its journal open and its state read back. Use `run` once, then `close`.
+
+    Args:
+        journal: the record, held by this process.
+        method: a search method in its initial state.
+
+    Raises:
+        MethodError: played back from the journal, the method asks for something else than it did.
+        JournalError: the journal is damaged.
+    """
+
+    def __init__(self, journal: Journal, method: BuiltInMethod) -> None:
+        self._journal = journal
+        config = journal.config
+        self.state = ExperimentState(
+            method, experiment=config["name"], seed=config["seed"], smaller_is_better=config["smaller_is_better"]
+        )
+        self._snapshot_turn, self._snapshot_size = 0, 0
+        self._waiting = WaitingAttempts()
+        self._running: set[AttemptId] = set()
+        self._read_back()
+
+    def _read_back(self) -> None:
+        snapshot = self._journal.snapshot()
+        if snapshot is not None:
+            self.state.restore(snapshot[0])
+            self._snapshot_turn, self._snapshot_size = self.state.turn, snapshot[1]
+        for record in self._journal.records(self.state.turn):
+            turn = self.state.handle(event_from_json(json.loads(record.event)))
+            if dump_operations(turn) != record.operations:
+                method = type(self.state.method).__name__
+                hint = "its code or its library is another version than the one that began the experiment"
+                message = f"{method} asks for other trials at turn {turn.number} than the journal holds: {hint}"
+                raise MethodError(message)
+
+    def run(self, engine: Engine, launch: Launch, options: RunOptions, interrupts: Interrupts | None = None) -> Iterator[Step]:
+        """Run until nothing more is wanted, or time is up, or the user ends it; yield where things stand after each pass.
+
+        Closes the engine, also when the caller stops iterating.
+
+        Raises:
+            EngineError, JournalError, MethodError: it cannot go on; all that was yielded as done is kept.
+        """
+        try:
+            engine.open(launch)
+            began_s = engine.now()
+            identity = RunStarted(
+                began_s, uuid.uuid4().hex, socket.gethostname(), os.getpid(), options.max_trials, options.max_restarts
+            )
+            self._commit(engine, [self.state.handle(identity)])
+            while not self.state.finished:
+                self._submit(engine)
+                yield self._pass(engine, options, interrupts, began_s)
+            self._save_snapshot()
+        finally:
+            engine.close()
+
+    def _submit(self, engine: Engine) -> None:
+        room = min(engine.room(), len(self._waiting)) if self._waiting else 0
+        if room > 0:
+            attempts = self._waiting.take(room)
+            self._running.update(attempt.id for attempt in attempts)
+            engine.submit(attempts)
+
+    def _pass(self, engine: Engine, options: RunOptions, interrupts: Interrupts | None, began_s: float) -> Step:
+        """Wait for something to happen, and commit it."""
+        left_s = _WAKE_S if options.timeout_s is None else began_s + options.timeout_s - engine.now()
+        updates = engine.wait(max(0.0, min(_WAKE_S, left_s)), interrupts.fd if interrupts else None)
+        turns: list[Turn] = []
+        notices: list[str] = []
+        for update in updates:
+            if isinstance(update, Notice):
+                notices.append(update.text)
+            elif update.attempt in self._running:
+                turns.append(self._handle(update))
+        if (stopping := self._stopping(engine.now(), began_s, options, interrupts)) is not None:
+            turns.append(self._handle(stopping))
+        self._commit(engine, turns)
+        return self._step(engine, notices, engine.now() - began_s)
+
+    def _stopping(self, now_s: float, began_s: float, options: RunOptions, interrupts: Interrupts | None) -> RunStopping | None:
+        """Return what ends the run now: time is up, or the user asked; a second interrupt ends what the first let finish."""
+        already = self.state.stopping
+        if interrupts is not None and interrupts.count:
+            interrupts.clear()
+            drain = options.drain and interrupts.count == 1
+            if already is None or (already.drain and not drain):
+                return RunStopping(now_s, StopReason.INTERRUPTED, drain)
+        if already is None and options.timeout_s is not None and now_s - began_s >= options.timeout_s:
+            return RunStopping(now_s, StopReason.TIMEOUT, options.drain)
+        return None
+
+    def _handle(self, event: Event) -> Turn:
+        """Take an event in; an attempt that is over or wanted no more is forgotten at once, so that a late answer changes nothing."""
+        turn = self.state.handle(event)
+        if isinstance(event, AttemptFinished | AttemptLost):
+            self._running.discard(event.attempt)
+        self._running.difference_update(turn.unwanted)
+        return turn
+
+    def _commit(self, engine: Engine, turns: Sequence[Turn]) -> None:
+        """Make turns durable, then make the world agree."""
+        if not turns:
+            return
+        self._journal.append(turns)
+        for turn in turns:
+            self._waiting.add(turn.wanted)
+            gone = [attempt for attempt in turn.unwanted if not self._waiting.discard(attempt)]
+            if gone:
+                engine.cancel(gone)
+        if self.state.turn - self._snapshot_turn > max(_TURNS_BETWEEN_SNAPSHOTS, self._snapshot_size // _CHARACTERS_PER_TURN):
+            self._save_snapshot()
+
+    def _save_snapshot(self) -> None:
+        self._snapshot_size = self._journal.save_snapshot(self.state.turn, self.state.snapshot())
+        self._snapshot_turn = self.state.turn
+
+    def _step(self, engine: Engine, notices: Sequence[str], elapsed_s: float) -> Step:
+        state = self.state
+        return Step(
+            counts=state.counts,
+            running=len(self._running),
+            lost_attempts=state.lost_attempts,
+            best=state.best,
+            progress=state.method.progress(state.searcher),
+            elapsed_s=elapsed_s,
+            engine=engine.status(),
+            notices=tuple(notices),
+            stopping=state.stopping.reason if state.stopping else None,
+        )
+
+    def close(self) -> None:
+        """Give the journal back."""
+        self._journal.close()
+
+

@@ -1,0 +1,56 @@
+"""Ctrl-C and SIGTERM as something that the loop reads between two turns, instead of an exception in the middle of one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType
+
+_ENOUGH = 3
+
+
+class SignalInterrupts:
+    """Counts interrupts while its block runs; outside the main thread, where no signal arrives, it counts none.
+
+    One Ctrl-C asks for the end, a second one for the end at once, as SIGTERM does; a third is an ordinary KeyboardInterrupt.
+
+    Attributes:
+        fd: readable when an interrupt has come.
+        count: how many came.
+    """
+
+    def __init__(self) -> None:
+        self.fd = -1
+        self.count = 0
+        self._write_fd = -1
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> SignalInterrupts:
+        self.fd, self._write_fd = os.pipe()
+        os.set_blocking(self.fd, False)
+        os.set_blocking(self._write_fd, False)
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+        os.close(self.fd)
+        os.close(self._write_fd)
+
+    def clear(self) -> None:
+        """Make `fd` quiet again."""
+        while True:
+            try:
+                os.read(self.fd, 1024)
+            except BlockingIOError:
+                return
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        self.count += 1 if number == signal.SIGINT else 2
+        os.write(self._write_fd, b"!")
+        if number == signal.SIGINT and self.count >= _ENOUGH:
+            raise KeyboardInterrupt

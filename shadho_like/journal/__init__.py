@@ -1,0 +1,9 @@
+"""The experiment's durable record: its configuration and its turns, and tables that a person can query. One writer, any number
+of readers. The journal stores turns without understanding them.
+"""
+
+from shadho_like.journal.reader import JournalReader
+from shadho_like.journal.schema import FORMAT, dump_operations
+from shadho_like.journal.writer import Journal, Record
+
+__all__ = ["FORMAT", "Journal", "JournalReader", "Record", "dump_operations"]

@@ -1,0 +1,79 @@
+"""Reads an experiment's journal, also while a driver writes it. Changes nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from shadho_like.errors import JournalError
+from shadho_like.filelock import FileLock
+from shadho_like.journal import schema
+from shadho_like.paths import ExperimentPaths
+from shadho_like.trial import Trial
+
+
+class JournalReader:
+    """Reads an experiment, also while a driver writes it. A context manager.
+
+    Raises:
+        JournalError: there is no experiment, or none that this version can read.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._paths = ExperimentPaths(Path(directory).absolute())
+        path = self._paths.journal
+        if not path.is_file():
+            message = f"there is no experiment in {directory}: it has no {path.name}"
+            raise JournalError(message)
+        with schema.refusals(path):
+            self._db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=schema.BUSY_S, isolation_level=None)
+            schema.check_format(self._db, path)
+
+    def __enter__(self) -> JournalReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configuration that the experiment began with."""
+        return schema.read_config(self._db)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many trials are in each state, by the state's name."""
+        return dict(self._db.execute("SELECT state, count(*) FROM trials GROUP BY state"))
+
+    def lost_attempts(self) -> int:
+        """Return how many attempts machines lost."""
+        return int(self._db.execute("SELECT count(*) FROM attempts WHERE state = 'LOST'").fetchone()[0])
+
+    def best(self, *, smaller_is_better: bool) -> Trial | None:
+        """Return the trial with the best metric, the earliest of equals."""
+        order = "ASC" if smaller_is_better else "DESC"
+        row = self._db.execute(f"SELECT * FROM trials WHERE metric IS NOT NULL ORDER BY metric {order}, finished_s, number LIMIT 1")
+        found = row.fetchone()
+        return schema.trial_from_row(found) if found else None
+
+    def trials(self) -> Iterator[Trial]:
+        """Yield all trials in order. Pages are read one by one, so that no lock is held while the caller works."""
+        after = -1
+        while page := self._db.execute("SELECT * FROM trials WHERE number > ? ORDER BY number LIMIT 1000", (after,)).fetchall():
+            yield from map(schema.trial_from_row, page)
+            after = page[-1][0]
+
+    def attempts(self, trial: int) -> list[dict[str, Any]]:
+        """Return a trial's attempts, oldest first, as column name to value."""
+        cursor = self._db.execute("SELECT * FROM attempts WHERE trial = ? ORDER BY attempt", (trial,))
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor]
+
+    def driver(self) -> dict[str, Any] | None:
+        """Return who writes this experiment now (pid, host), or None."""
+        return FileLock.holder(self._paths.lock)

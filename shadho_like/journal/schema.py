@@ -1,0 +1,126 @@
+"""The journal's tables, and how words become rows and rows words. One SQLite file holds them all."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from shadho_like.errors import JournalError
+from shadho_like.events import AttemptFinished
+from shadho_like.trial import AttemptRecord, Success, Trial
+from shadho_like.turn import Turn
+
+FORMAT = 1
+"""The version of the tables and of the JSON in them."""
+
+BUSY_S = 60.0
+SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE turns (number INTEGER PRIMARY KEY, event TEXT NOT NULL, operations TEXT NOT NULL, checksum INTEGER NOT NULL);
+CREATE TABLE snapshots (turn INTEGER PRIMARY KEY, state TEXT NOT NULL, checksum INTEGER NOT NULL);
+CREATE TABLE trials (
+    number INTEGER PRIMARY KEY, request_id TEXT NOT NULL, state TEXT NOT NULL, metric REAL, hyperparameters TEXT NOT NULL,
+    metrics TEXT NOT NULL, seed INTEGER NOT NULL, length INTEGER NOT NULL, validated INTEGER NOT NULL, attempts INTEGER NOT NULL,
+    restarts INTEGER NOT NULL, lost INTEGER NOT NULL, created_s REAL NOT NULL, started_s REAL, finished_s REAL,
+    host TEXT NOT NULL, failure_kind TEXT, failure_message TEXT, failure_log_tail TEXT);
+CREATE TABLE attempts (
+    trial INTEGER NOT NULL, attempt INTEGER NOT NULL, state TEXT NOT NULL, host TEXT NOT NULL, started_s REAL, finished_s REAL,
+    failure_kind TEXT, failure_message TEXT, PRIMARY KEY (trial, attempt)) WITHOUT ROWID;
+CREATE TABLE metrics (
+    trial INTEGER NOT NULL, length INTEGER NOT NULL, name TEXT NOT NULL, value REAL NOT NULL, attempt INTEGER NOT NULL,
+    time_s REAL NOT NULL, PRIMARY KEY (trial, length, name)) WITHOUT ROWID;
+"""
+PUT_TRIAL = f"INSERT OR REPLACE INTO trials VALUES ({', '.join('?' * 19)})"
+PUT_ATTEMPT = """
+INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (trial, attempt) DO UPDATE SET
+    state = excluded.state, host = excluded.host, started_s = coalesce(excluded.started_s, started_s),
+    finished_s = excluded.finished_s, failure_kind = excluded.failure_kind, failure_message = excluded.failure_message
+"""
+PUT_METRIC = "INSERT OR REPLACE INTO metrics VALUES (?, ?, ?, ?, ?, ?)"
+
+
+def turn_row(turn: Turn) -> tuple[int, str, str, int]:
+    """Return a turn as its row."""
+    event, operations = dump(turn.event.to_json()), dump_operations(turn)
+    return turn.number, event, operations, zlib.crc32(f"{turn.number}{event}{operations}".encode())
+
+
+def dump_operations(turn: Turn) -> str:
+    """Return the JSON of a turn's operations as the journal keeps it, by which a replay is compared with the record."""
+    return dump([operation.to_json() for operation in turn.operations])
+
+
+def trial_row(trial: Trial) -> tuple[Any, ...]:
+    """Return a trial as its row."""
+    failure = trial.failure
+    return (
+        *(trial.number, str(trial.request_id), trial.state.value, trial.metric, dump(trial.hparams), dump(trial.metrics)),
+        *(trial.seed, trial.length, trial.validated, trial.attempt, trial.restarts, trial.lost),
+        *(trial.created_s, trial.started_s, trial.finished_s, trial.host),
+        *((failure.kind.value, failure.message, failure.log_tail) if failure else (None, None, None)),
+    )
+
+
+def trial_from_row(row: Sequence[Any]) -> Trial:
+    """Return the trial of a row."""
+    names = ("number", "request_id", "state", "metric", "hparams", "metrics", "seed", "length", "validated")
+    names += ("attempt", "restarts", "lost", "created_s", "started_s", "finished_s", "host")
+    value = dict(zip(names, row, strict=False))
+    value |= {"hparams": json.loads(value["hparams"]), "metrics": json.loads(value["metrics"])}
+    if row[16] is not None:
+        value["failure"] = {"kind": row[16], "message": row[17], "log_tail": row[18]}
+    return Trial.from_json(value)
+
+
+def attempt_row(attempt: AttemptRecord) -> tuple[Any, ...]:
+    """Return an attempt as its row."""
+    failure = (attempt.failure.kind.value, attempt.failure.message) if attempt.failure else (None, None)
+    return (*attempt.id, attempt.state, attempt.host, attempt.started_s, attempt.finished_s, *failure)
+
+
+def metric_rows(turn: Turn, metric: str) -> Iterator[tuple[Any, ...]]:
+    """Yield the numbers that an attempt brought back; `metric` names the searched one."""
+    event = turn.event
+    if not isinstance(event, AttemptFinished) or not isinstance(event.outcome, Success):
+        return
+    length = next(trial.validated for trial in turn.trials if trial.number == event.attempt.trial)
+    yield event.attempt.trial, length, metric, event.outcome.metric, event.attempt.attempt, event.time_s
+    for name, value in event.outcome.metrics.items():
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            yield event.attempt.trial, length, name, float(value), event.attempt.attempt, event.time_s
+
+
+def read_config(db: sqlite3.Connection) -> dict[str, Any]:
+    """Return the configuration that the experiment began with."""
+    config: dict[str, Any] = json.loads(db.execute("SELECT value FROM meta WHERE key = 'config'").fetchone()[0])
+    return config
+
+
+def check_format(db: sqlite3.Connection, path: Path) -> None:
+    """Raise JournalError where this version cannot read the file."""
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > FORMAT:
+        message = f"{path} was written by a newer version of this package (format {version}, this version reads {FORMAT}): update it"
+        raise JournalError(message)
+    if version < 1:
+        message = f"{path} is not an experiment's journal"
+        raise JournalError(message)
+
+
+dump: Callable[[Any], str] = json.JSONEncoder(separators=(",", ":"), sort_keys=True, allow_nan=False).encode
+
+
+@contextmanager
+def refusals(path: Path) -> Iterator[None]:
+    """Say what SQLite and the file system refuse in the user's words."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        transient = isinstance(error, sqlite3.OperationalError)
+        message = f"{path}: {error}; all that was shown as done is kept, and the same command carries on from there"
+        raise JournalError(message, transient=transient) from error

@@ -1,0 +1,148 @@
+"""The journal's one writer: appends turns, keeps snapshots, and gives both back when the experiment is taken up again."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shadho_like.errors import JournalError
+from shadho_like.filelock import FileLock
+from shadho_like.filesystem import is_local
+from shadho_like.journal import schema
+from shadho_like.paths import ExperimentPaths
+from shadho_like.turn import Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A turn as it was written: its number, and the JSON of its event and of its operations."""
+
+    number: int
+    event: str
+    operations: str
+
+
+class Journal:
+    """The writer. Holds the directory's lock from the moment it is made until `close`.
+
+    Args:
+        paths: the experiment's directory, which is made where it is missing.
+        config: what to write into a new journal; one that is there keeps its own, see `config`.
+
+    Raises:
+        ExperimentInUse: another driver holds the lock.
+        JournalError: the file is damaged, of a newer version, or its file system refuses.
+    """
+
+    def __init__(self, paths: ExperimentPaths, config: Mapping[str, Any]) -> None:
+        paths.root.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(paths.lock)
+        try:
+            self._path = paths.journal
+            with schema.refusals(self._path):
+                self._db = self._open(config)
+                self._metric: str = self.config["metric"]
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _open(self, config: Mapping[str, Any]) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, timeout=schema.BUSY_S, isolation_level=None)
+        # Write-ahead logging needs memory shared by all readers, which no network file system gives.
+        db.execute(f"PRAGMA journal_mode = {'WAL' if is_local(self._path.parent) else 'TRUNCATE'}")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA trusted_schema = OFF")
+        if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            with _transaction(db):
+                for statement in schema.SCHEMA.split(";"):
+                    db.execute(statement)
+                db.execute("INSERT INTO meta VALUES ('config', ?)", (schema.dump(config),))
+                db.execute(f"PRAGMA user_version = {schema.FORMAT}")
+            _sync_directory(self._path.parent)
+        schema.check_format(db, self._path)
+        return db
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configuration that the experiment began with."""
+        return schema.read_config(self._db)
+
+    def snapshot(self) -> tuple[dict[str, Any], int] | None:
+        """Return the newest sound snapshot and its size in characters."""
+        for text, checksum in self._db.execute("SELECT state, checksum FROM snapshots ORDER BY turn DESC"):
+            if zlib.crc32(text.encode()) == checksum:
+                state: dict[str, Any] = json.loads(text)
+                return state, len(text)
+        return None
+
+    def records(self, after: int) -> Iterator[Record]:
+        """Yield the turns with numbers above `after`.
+
+        Raises:
+            JournalError: one is missing or does not match its checksum; the message says which.
+        """
+        for number, event, operations, checksum in self._db.execute("SELECT * FROM turns WHERE number > ? ORDER BY number", (after,)):
+            after += 1
+            if number != after or zlib.crc32(f"{number}{event}{operations}".encode()) != checksum:
+                message = f"{self._path} is damaged at turn {after}; restore it from a copy, or begin again in another directory"
+                raise JournalError(message)
+            yield Record(number, event, operations)
+
+    def append(self, turns: Sequence[Turn]) -> None:
+        """Write turns and what they changed in one transaction; they are safe on the disk when this returns.
+
+        Raises:
+            JournalError: the disk is full, or the file system refuses; nothing of these turns is kept.
+        """
+        with schema.refusals(self._path), _transaction(self._db):
+            self._db.executemany("INSERT INTO turns VALUES (?, ?, ?, ?)", map(schema.turn_row, turns))
+            trials = {trial.number: trial for turn in turns for trial in turn.trials}
+            self._db.executemany(schema.PUT_TRIAL, map(schema.trial_row, trials.values()))
+            self._db.executemany(schema.PUT_ATTEMPT, (schema.attempt_row(attempt) for turn in turns for attempt in turn.attempts))
+            self._db.executemany(schema.PUT_METRIC, (row for turn in turns for row in schema.metric_rows(turn, self._metric)))
+
+    def save_snapshot(self, turn: int, state: Mapping[str, Any]) -> int:
+        """Keep a snapshot taken after `turn`, and the one before it; return its size in characters."""
+        text = schema.dump(state)
+        with schema.refusals(self._path), _transaction(self._db):
+            self._db.execute("DELETE FROM snapshots WHERE turn < (SELECT max(turn) FROM snapshots)")
+            self._db.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?)", (turn, text, zlib.crc32(text.encode())))
+        return len(text)
+
+    def close(self) -> None:
+        """Leave one plain file behind, which also those who may not write the directory can read, and give the lock back."""
+        try:
+            self._db.execute("PRAGMA journal_mode = DELETE")
+        except sqlite3.Error:
+            pass  # A reader holds the file; the next driver tidies up.
+        finally:
+            self._db.close()
+            self._lock.release()
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make a new file's name as durable as its contents."""
+    fd = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,394 @@
+"""The experiment as a pure state machine: an event goes in, a turn comes out. No clock, no files, no engine.
+
+After any event, the attempts that should run are known; whoever drives the machine makes the world agree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+from shadho_like.errors import InternalError, MethodError
+from shadho_like.events import AttemptFinished, AttemptLost, AttemptStarted, Event, RunStarted, RunStopping, event_from_json
+from shadho_like.operations import Close, Create, ExitedReason, Operation, Progress, Shutdown, ValidateAfter, operation_from_json
+from shadho_like.searcher.base import BuiltInMethod, SearcherState
+from shadho_like.trial import (
+    TRANSITIONS,
+    Attempt,
+    AttemptId,
+    AttemptRecord,
+    Failure,
+    FailureKind,
+    RequestId,
+    Success,
+    Trial,
+    TrialState,
+)
+from shadho_like.turn import Turn
+
+MAX_LOST_IN_A_ROW = 20
+"""How many machines in a row may be lost under one trial before it is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The best completed trial so far."""
+
+    trial: int
+    metric: float
+
+
+@dataclass(slots=True)
+class _Draft:
+    """The consequences of the event at hand, while they are being found out."""
+
+    time_s: float
+    operations: list[Operation] = field(default_factory=list)
+    trials: dict[int, Trial] = field(default_factory=dict)
+    attempts: list[AttemptRecord] = field(default_factory=list)
+    wanted: dict[AttemptId, Attempt] = field(default_factory=dict)
+    unwanted: list[AttemptId] = field(default_factory=list)
+
+
+class ExperimentState:
+    """All that is known of an experiment whose trials are not over; of those that are, only what is counted.
+
+    Attributes:
+        turn: the number of the last turn.
+        counts: how many trials are in each state.
+        lost_attempts: attempts that machines lost, in all.
+        best: the best completed trial, if any.
+        progress: how far the search is, 0 to 1, as far as its method knows.
+        stopping: the event that ends the run under way, if one has come.
+        searcher: what the method's handlers are shown.
+    """
+
+    def __init__(self, method: BuiltInMethod, *, experiment: str, seed: int, smaller_is_better: bool) -> None:
+        self.turn = 0
+        self.counts: Counter[TrialState] = Counter()
+        self.lost_attempts = 0
+        self.best: Best | None = None
+        self.progress = 0.0
+        self.stopping: RunStopping | None = None
+        self.searcher = SearcherState(experiment_id=experiment)
+        self.method = method
+        self._seed = seed
+        self._smaller_is_better = smaller_is_better
+        self._run: RunStarted | None = None
+        self._created = 0
+        self._open: dict[int, Trial] = {}
+        self._numbers: dict[RequestId, int] = {}
+        self._withheld: deque[Operation] = deque()
+        self._withheld_ids: set[RequestId] = set()
+        self._wanted: set[AttemptId] = set()
+        self._draft = _Draft(0.0)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the whole state as plain data, for `restore`; its size goes with the open trials, not with all of them."""
+        return {
+            "turn": self.turn,
+            "counts": {state.value: count for state, count in self.counts.items()},
+            "lost_attempts": self.lost_attempts,
+            "best": [self.best.trial, self.best.metric] if self.best else None,
+            "progress": self.progress,
+            "run": self._run.to_json() if self._run else None,
+            "stopping": self.stopping.to_json() if self.stopping else None,
+            "created": self._created,
+            "open": [trial.to_json() for trial in self._open.values()],
+            "withheld": [operation.to_json() for operation in self._withheld],
+            "searcher": self.searcher.to_json(),
+            "method": self.method.state_to_json(),
+        }
+
+    def restore(self, value: Mapping[str, Any]) -> None:
+        """Become what `snapshot` gave; what is wanted follows from the trials."""
+        self.turn = value["turn"]
+        self.counts = Counter({TrialState(state): count for state, count in value["counts"].items()})
+        self.lost_attempts = value["lost_attempts"]
+        self.best = Best(*value["best"]) if value["best"] else None
+        self.progress = value["progress"]
+        self._run = cast(RunStarted, event_from_json(value["run"])) if value["run"] else None
+        self.stopping = cast(RunStopping, event_from_json(value["stopping"])) if value["stopping"] else None
+        self._created = value["created"]
+        self._open = {trial.number: trial for trial in map(Trial.from_json, value["open"])}
+        self._numbers = {trial.request_id: trial.number for trial in self._open.values()}
+        self._withheld = deque(map(operation_from_json, value["withheld"]))
+        self._withheld_ids = {operation.request_id for operation in self._withheld if isinstance(operation, Create)}
+        self.searcher = SearcherState.from_json(value["searcher"])
+        self.method.load_state(value["method"])
+        self._wanted = {trial.attempt_id for trial in self._open.values() if self._is_wanted(trial)}
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more can happen in this run: no attempt is wanted."""
+        return not self._wanted
+
+    @property
+    def ended(self) -> bool:
+        """Whether the search itself is over, so that no later run would do anything either."""
+        return self.searcher.experiment_completed or not (self._open or self._withheld)
+
+    def handle(self, event: Event) -> Turn:
+        """Take one event in.
+
+        Raises:
+            InternalError: the event cannot be true now, for instance a result of an attempt that is not wanted.
+            MethodError: the search method raised, or asked for something that cannot be.
+        """
+        self._draft = draft = _Draft(event.time_s)
+        if isinstance(event, AttemptFinished):
+            self._attempt_finished(event)
+        elif isinstance(event, AttemptStarted):
+            self._attempt_started(event)
+        elif isinstance(event, AttemptLost):
+            self._attempt_lost(event)
+        elif isinstance(event, RunStarted):
+            self._run_started(event)
+        else:
+            self._run_stopping(event)
+        self.turn += 1
+        return Turn(
+            self.turn,
+            event,
+            tuple(draft.operations),
+            tuple(draft.trials.values()),
+            tuple(draft.attempts),
+            tuple(draft.wanted.values()),
+            tuple(draft.unwanted),
+        )
+
+    def _run_started(self, event: RunStarted) -> None:
+        self._run, self.stopping = event, None
+        self._wanted.clear()
+        for trial in list(self._open.values()):
+            if trial.state is TrialState.RUNNING:
+                self._give_up_attempt(trial, "CANCELED", "its driver ended")
+        if self.turn == 0:
+            self._carry_out(self._ask(self.method.initial_operations))
+        for trial in list(self._open.values()):
+            self._want(trial)
+        self._release_withheld()
+
+    def _run_stopping(self, event: RunStopping) -> None:
+        self.stopping = event
+        for attempt_id in sorted(self._wanted):
+            trial = self._open[attempt_id.trial]
+            if trial.state is not TrialState.RUNNING:
+                self._unwant(attempt_id)
+            elif not event.drain:
+                self._unwant(attempt_id)
+                self._give_up_attempt(trial, "CANCELED", f"the run was stopped: {event.reason.value}")
+
+    def _attempt_started(self, event: AttemptStarted) -> None:
+        trial = self._trial_of(event.attempt)
+        trial = self._move(trial, TrialState.RUNNING, started_s=trial.started_s or event.time_s, host=event.host)
+        self._record(trial, "RUNNING", event.time_s)
+
+    def _attempt_lost(self, event: AttemptLost) -> None:
+        trial = self._trial_of(event.attempt)
+        self.lost_attempts += 1
+        self._wanted.discard(event.attempt)
+        if trial.state is not TrialState.RUNNING:
+            trial = self._move(trial, TrialState.RUNNING, host=event.host)
+        if trial.lost >= MAX_LOST_IN_A_ROW:
+            self._record(trial, "LOST", None, Failure(FailureKind.LOST_WORKER, event.reason))
+            message = f"lost {trial.lost + 1} machines in a row, the last one: {event.reason}"
+            self._exit_early(trial, Failure(FailureKind.LOST_WORKER, message), ExitedReason.ERRORED)
+            return
+        self._want(self._give_up_attempt(replace(trial, lost=trial.lost + 1), "LOST", event.reason))
+
+    def _attempt_finished(self, event: AttemptFinished) -> None:
+        trial = self._trial_of(event.attempt)
+        self._wanted.discard(event.attempt)
+        if trial.state is not TrialState.RUNNING:
+            trial = self._move(trial, TrialState.RUNNING, started_s=trial.started_s or event.started_s, host=event.host)
+        if isinstance(event.outcome, Success):
+            self._record(trial, "COMPLETED", event.started_s)
+            self._validated(trial, event.outcome)
+        else:
+            self._record(trial, "FAILED", event.started_s, event.outcome)
+            self._failed(trial, event.outcome)
+
+    def _validated(self, trial: Trial, outcome: Success) -> None:
+        validated = replace(trial, metric=outcome.metric, metrics=outcome.metrics, validated=trial.length, lost=0)
+        trial = self._move(validated, TrialState.PAUSED)
+        self._consider_best(trial.number, outcome.metric)
+        self.searcher.trial_progress[trial.request_id] = trial.length
+        answer = self._ask(self.method.on_validation_completed, trial.request_id, outcome.metric, trial.length)
+        self._carry_out(answer)
+        trial = self._open.get(trial.number, trial)
+        if trial.closing and trial.validated >= trial.length and trial.number in self._open:
+            self._complete(trial)
+
+    def _failed(self, trial: Trial, failure: Failure) -> None:
+        if failure.kind is FailureKind.INVALID_HP:
+            self._exit_early(trial, failure, ExitedReason.INVALID_HP)
+        elif self._run is not None and trial.restarts < self._run.max_restarts:
+            again = replace(trial, restarts=trial.restarts + 1, attempt=trial.attempt + 1, lost=0)
+            self._want(self._move(again, TrialState.PENDING))
+        else:
+            self._exit_early(trial, failure, ExitedReason.ERRORED)
+
+    def _give_up_attempt(self, trial: Trial, state: str, reason: str) -> Trial:
+        """Put a running trial back to where its next attempt can begin."""
+        self._record(trial, state, None, Failure(FailureKind.LOST_WORKER, reason) if state == "LOST" else None)
+        return self._move(replace(trial, attempt=trial.attempt + 1), TrialState.PENDING)
+
+    def _complete(self, trial: Trial) -> None:
+        self._move(trial, TrialState.COMPLETED, finished_s=self._draft.time_s)
+        self._closed(trial.request_id)
+
+    def _exit_early(self, trial: Trial, failure: Failure, reason: ExitedReason) -> None:
+        self._move(trial, TrialState.FAILED, failure=failure, finished_s=self._draft.time_s)
+        self.searcher.failures.add(trial.request_id)
+        self._carry_out(self._ask(self.method.on_trial_exited_early, trial.request_id, reason))
+        self._closed(trial.request_id)
+
+    def _closed(self, request_id: RequestId) -> None:
+        self.searcher.trials_closed.add(request_id)
+        self._carry_out(self._ask(self.method.on_trial_closed, request_id))
+
+    def _ask(self, handler: Callable[..., list[Operation]], *args: Any) -> list[Operation]:
+        """Call a handler of the search method and take down what it asks for."""
+        self.searcher.last_event_id += 1
+        where = f"{type(self.method).__name__}.{handler.__name__}"
+        try:
+            operations = handler(self.searcher, *args)
+        except Exception as error:
+            message = f"the search method's {where} raised {type(error).__name__}: {error}"
+            raise MethodError(message) from error
+        if not isinstance(operations, list) or not all(isinstance(operation, Operation) for operation in operations):
+            message = f"the search method's {where} must return a list of operations, not {operations!r:.200}"
+            raise MethodError(message)
+        self._draft.operations.extend(operations)
+        return operations
+
+    def _carry_out(self, operations: Iterable[Operation]) -> None:
+        todo = deque(operations)
+        while todo:
+            operation = todo.popleft()
+            if isinstance(operation, Create):
+                todo.extend(self._create(operation))
+            elif isinstance(operation, ValidateAfter | Close):
+                self._direct(operation)
+            elif isinstance(operation, Progress):
+                self.progress = max(self.progress, operation.progress)
+            else:
+                self._shut_down(operation)
+
+    def _create(self, operation: Create) -> list[Operation]:
+        """Make a trial, or hold the wish back while the run's limit is reached."""
+        request_id = operation.request_id
+        if request_id in self.searcher.trials_created or request_id in self._withheld_ids:
+            return []
+        if self._run is not None and self._run.max_trials is not None and self._created >= self._run.max_trials:
+            self._withheld.append(operation)
+            self._withheld_ids.add(request_id)
+            return []
+        number = self._created
+        self._created += 1
+        self._numbers[request_id] = number
+        self.searcher.trials_created.add(request_id)
+        self._keep(Trial(number, request_id, operation.hparams, trial_seed(self._seed, number), self._draft.time_s))
+        self.counts[TrialState.PENDING] += 1
+        return self._ask(self.method.on_trial_created, request_id)
+
+    def _release_withheld(self) -> None:
+        """Carry out what was held back, as far as the limit of this run goes."""
+        withheld, self._withheld, self._withheld_ids = self._withheld, deque(), set()
+        self._carry_out(withheld)
+
+    def _direct(self, operation: ValidateAfter | Close) -> None:
+        """Apply an operation to an open trial; one on a trial that is over changes nothing."""
+        request_id = operation.request_id
+        if request_id in self._withheld_ids:
+            self._withheld.append(operation)
+            return
+        number = self._numbers.get(request_id)
+        if number is None:
+            if request_id in self.searcher.trials_created:
+                return
+            message = f"the search method asked for {type(operation).__name__} of a trial that it never created: {request_id}"
+            raise MethodError(message)
+        trial = self._open[number]
+        if isinstance(operation, ValidateAfter):
+            self._want(self._keep(replace(trial, length=operation.length)))
+        elif trial.validated >= trial.length:
+            self._complete(self._move(trial, TrialState.RUNNING) if trial.state is TrialState.PENDING else trial)
+        else:
+            self._keep(replace(trial, closing=True))
+
+    def _shut_down(self, operation: Shutdown) -> None:
+        state = TrialState.CANCELED if operation.cancel else TrialState.STOPPED
+        self._withheld.clear()
+        self._withheld_ids.clear()
+        for trial in list(self._open.values()):
+            if trial.attempt_id in self._wanted:
+                self._unwant(trial.attempt_id)
+                if trial.state is TrialState.RUNNING:
+                    self._record(trial, "CANCELED", None)
+            self._move(trial, state, finished_s=self._draft.time_s)
+            self.searcher.trials_closed.add(trial.request_id)
+        self.searcher.experiment_completed = True
+        self.searcher.experiment_failed = operation.failure
+
+    def _want(self, trial: Trial) -> None:
+        """See to it that a trial with training left has an attempt that is wanted."""
+        attempt_id = trial.attempt_id
+        if self.stopping is not None or trial.validated >= trial.length or attempt_id in self._wanted:
+            return
+        if trial.state is TrialState.PAUSED:
+            trial = self._move(replace(trial, attempt=trial.attempt + 1), TrialState.PENDING)
+            attempt_id = trial.attempt_id
+        self._wanted.add(attempt_id)
+        self._draft.wanted[attempt_id] = Attempt(attempt_id, trial.hparams, trial.seed, trial.length)
+
+    def _is_wanted(self, trial: Trial) -> bool:
+        waits = trial.state is TrialState.PENDING and trial.validated < trial.length and self.stopping is None
+        return waits or trial.state is TrialState.RUNNING
+
+    def _unwant(self, attempt_id: AttemptId) -> None:
+        self._wanted.discard(attempt_id)
+        if self._draft.wanted.pop(attempt_id, None) is None:
+            self._draft.unwanted.append(attempt_id)
+
+    def _trial_of(self, attempt_id: AttemptId) -> Trial:
+        if attempt_id not in self._wanted:
+            message = f"attempt {attempt_id} is not wanted, yet an event names it"
+            raise InternalError(message)
+        return self._open[attempt_id.trial]
+
+    def _keep(self, trial: Trial) -> Trial:
+        self._draft.trials[trial.number] = trial
+        self._open[trial.number] = trial
+        return trial
+
+    def _move(self, trial: Trial, state: TrialState, **changes: Any) -> Trial:
+        """Give a trial another state, if the table of transitions allows it."""
+        if state not in TRANSITIONS[trial.state]:
+            message = f"trial {trial.number} cannot go from {trial.state.value} to {state.value}"
+            raise InternalError(message)
+        self.counts[trial.state] -= 1
+        self.counts[state] += 1
+        moved = self._keep(replace(trial, state=state, **changes))
+        if state.final:
+            del self._open[trial.number]
+            del self._numbers[trial.request_id]
+        return moved
+
+    def _record(self, trial: Trial, state: str, started_s: float | None, failure: Failure | None = None) -> None:
+        finished_s = None if state == "RUNNING" else self._draft.time_s
+        self._draft.attempts.append(AttemptRecord(trial.attempt_id, state, trial.host, started_s, finished_s, failure))
+
+    def _consider_best(self, trial: int, metric: float) -> None:
+        if self.best is None or (metric < self.best.metric if self._smaller_is_better else metric > self.best.metric):
+            self.best = Best(trial, metric)
+
+
+def trial_seed(seed: int, number: int) -> int:
+    """Return a trial's own seed, in 0..2**31-1, from the experiment's seed and the trial's number."""
+    digest = hashlib.blake2b(f"{seed}.{number}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big") & 0x7FFFFFFF

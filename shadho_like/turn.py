@@ -1,0 +1,32 @@
+"""A turn: one event and all that it caused. The state machine makes turns, the journal keeps them, the loop acts on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shadho_like.events import Event
+from shadho_like.operations import Operation
+from shadho_like.trial import Attempt, AttemptId, AttemptRecord, Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One event and its consequences, committed together or not at all.
+
+    Attributes:
+        number: counts from 1 without gaps.
+        event: what happened.
+        operations: what the search method asked for because of it, in order.
+        trials: the trials that it changed, as they are now.
+        attempts: the attempts that it changed.
+        wanted: attempts that are to run from now on.
+        unwanted: attempts that are to run no more.
+    """
+
+    number: int
+    event: Event
+    operations: tuple[Operation, ...]
+    trials: tuple[Trial, ...]
+    attempts: tuple[AttemptRecord, ...]
+    wanted: tuple[Attempt, ...]
+    unwanted: tuple[AttemptId, ...]
