@@ -55,6 +55,7 @@ class Step:
         elapsed_s: since the run began.
         engine: what there is to run on.
         notices: lines for the person at the terminal.
+        stopped: trials that ran when the run was stopped.
         stopping: why the run ends, where it does.
     """
 
@@ -66,6 +67,7 @@ class Step:
     elapsed_s: float
     engine: EngineStatus
     notices: tuple[str, ...]
+    stopped: int
     stopping: StopReason | None
 
 
@@ -100,6 +102,7 @@ class Experiment:
         self._snapshot_turn, self._snapshot_size = 0, 0
         self._waiting = WaitingAttempts()
         self._running: set[AttemptId] = set()
+        self._stopped = 0
         self._read_back()
 
     def _read_back(self) -> None:
@@ -157,6 +160,7 @@ class Experiment:
                 turns.append(self._handle(update))
         if (stopping := self._stopping(engine.now(), began_s, options, interrupts)) is not None:
             turns.append(self._handle(stopping))
+            self._stopped = len(turns[-1].attempts)
         self._commit(engine, turns)
         return self._step(engine, notices, engine.now() - began_s)
 
@@ -208,6 +212,7 @@ class Experiment:
             elapsed_s=elapsed_s,
             engine=engine.status(),
             notices=tuple(notices),
+            stopped=self._stopped,
             stopping=state.stopping.reason if state.stopping else None,
         )
 

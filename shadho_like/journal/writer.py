@@ -36,6 +36,9 @@ class Journal:
         paths: the experiment's directory, which is made where it is missing.
         config: what to write into a new journal; one that is there keeps its own, see `config`.
 
+    Attributes:
+        new: whether there was none before.
+
     Raises:
         ExperimentInUse: another driver holds the lock.
         JournalError: the file is damaged, of a newer version, or its file system refuses.
@@ -59,7 +62,8 @@ class Journal:
         db.execute(f"PRAGMA journal_mode = {'WAL' if is_local(self._path.parent) else 'TRUNCATE'}")
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA trusted_schema = OFF")
-        if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        self.new = not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if self.new:
             with _transaction(db):
                 for statement in schema.SCHEMA.split(";"):
                     db.execute(statement)

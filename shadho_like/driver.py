@@ -1,0 +1,294 @@
+"""`Shadho`: what a user's `driver.py` makes and runs. Options in, calls out; the search itself is the experiment's."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from shadho_like import searcher
+from shadho_like.engine import ENGINES
+from shadho_like.engine.base import Engine, InputFile, Launch, OutputFile
+from shadho_like.errors import OptionError, nearest
+from shadho_like.experiment import Experiment, RunOptions, Step
+from shadho_like.identity import check_unchanged
+from shadho_like.input_files import input_file, output_file, warn_of_missing
+from shadho_like.interrupts import SignalInterrupts
+from shadho_like.journal import Journal
+from shadho_like.paths import ExperimentPaths
+from shadho_like.progress import Progress, print_result
+from shadho_like.registry import lookup
+from shadho_like.resources import ComputeClass
+from shadho_like.result import Result
+from shadho_like.settings import Settings
+from shadho_like.space import Space, as_space
+
+_QUEUED_TASKS = 100
+
+
+class Shadho:
+    """A search: what to evaluate, over which space, and where.
+
+    Called as `Shadho(cmd, space, ...)` or `Shadho(exp_key, cmd, space, ...)`.
+
+    Args:
+        cmd: a shell command, run in a folder of its own that holds the input files, or a Python callable of one argument.
+        space: the search space: a nested dict of domains (`rand`), scopes (`spaces`), lists (a choice) and constants.
+        exp_key: the experiment's name, the same as `name`.
+        method: the search method's name.
+        timeout: seconds after which the search ends; None for no limit.
+        max_tasks: how many trials there may be in total, those of earlier runs counted; None for no limit.
+        max_queued_tasks: how many tasks may be open at once, waiting or running.
+        await_pending: at the end of the time, let running trials finish.
+        max_evals: how often each sample is evaluated; its metric is the mean.
+        max_resubmissions: how often a trial is tried again after its own code failed. A lost machine costs none of these.
+        hyperparameters_per_task: how many trials share one task on a worker.
+        seed: the same seed gives the same trials; by default one is drawn and kept with the experiment.
+        files: input files, as `add_input_file` takes them.
+        name: the experiment's name.
+        directory: where everything is kept, by default `./experiments/<name>`.
+        engine: "local", "workqueue", an Engine, or "auto": Work Queue where `config.workqueue.name` is set, else local.
+        workers: on the local engine, how many trials run at once (by default as many as cores); 0 evaluates in this process.
+        trial_timeout: seconds after which one trial is killed.
+        metric: the name of the searched metric where the objective returns several.
+        smaller_is_better: whether the metric is minimised.
+        resume: whether to carry on where the directory holds this experiment; False refuses to.
+
+    Attributes:
+        config: settings of the cluster, `.shadhorc` read: `config.workqueue.name = "x"`.
+
+    Raises:
+        UserError: anything that is wrong in the arguments, with what to do about it.
+    """
+
+    def __init__(
+        self,
+        *experiment: Any,
+        method: str = "random",
+        timeout: float | None = 600,
+        max_tasks: int | None = None,
+        max_queued_tasks: int | None = None,
+        await_pending: bool = False,
+        max_evals: int = 1,
+        max_resubmissions: int = 0,
+        hyperparameters_per_task: int = 1,
+        seed: int | None = None,
+        files: Iterable[str | Path] = (),
+        name: str | None = None,
+        directory: str | Path | None = None,
+        engine: str | Engine = "auto",
+        workers: int | None = None,
+        trial_timeout: float | None = None,
+        metric: str = "loss",
+        smaller_is_better: bool = True,
+        resume: bool = True,
+        **other: Any,
+    ) -> None:
+        exp_key, self._cmd, space = _positional(experiment, other)
+        self._space: Space = as_space(space)
+        self._name = name or exp_key
+        self._directory = directory
+        _check_numbers(
+            timeout=timeout, trial_timeout=trial_timeout, max_tasks=max_tasks, max_queued_tasks=max_queued_tasks, max_evals=max_evals
+        )
+        _check_numbers(hyperparameters_per_task=hyperparameters_per_task)
+        _check_numbers(minimum=0, max_resubmissions=max_resubmissions, seed=seed, workers=workers)
+        self._method = method
+        self._method_keys = {"max_concurrent_trials": (max_queued_tasks or _QUEUED_TASKS) * hyperparameters_per_task}
+        self._options = RunOptions(timeout, max_tasks, max_resubmissions, await_pending)
+        self._seed = seed
+        self._engine = engine
+        self._workers = workers
+        self._trial_timeout = trial_timeout
+        self._evaluations = max_evals
+        self._trials_per_task = hyperparameters_per_task
+        self._metric = metric
+        self._smaller_is_better = smaller_is_better
+        self._resume = resume
+        self._inputs: list[InputFile] = []
+        self._outputs: list[OutputFile] = []
+        self.compute_classes: list[ComputeClass] = []
+        self.config = Settings.load()
+        searcher.create(method, self._space, seed=0, **self._method_keys)
+        for file in files:
+            self.add_input_file(file)
+
+    def add_input_file(self, localpath: str | Path, remotepath: str | None = None, cache: bool = True) -> None:
+        """Send a file or folder with every trial, as `remotepath` (by default its name) in the trial's folder.
+
+        Args:
+            localpath: a file here.
+            remotepath: a relative path there.
+            cache: whether workers may keep it between trials.
+
+        Raises:
+            OptionError: there is no such file, or the remote path is taken or leaves the trial's folder.
+        """
+        self._inputs.append(input_file(localpath, remotepath, cache=cache, taken=self._inputs))
+
+    def add_output_file(self, localpath: str | Path, remotepath: str | None = None, cache: bool = False) -> None:
+        """Bring a file back from every trial, into the trial's folder of the experiment's directory.
+
+        Args:
+            localpath: a relative path in the trial's folder here.
+            remotepath: a relative path there, by default the file's name.
+            cache: whether workers may keep it.
+
+        Raises:
+            OptionError: a path is taken or leaves its folder.
+        """
+        self._outputs.append(output_file(localpath, remotepath, cache=cache, taken=self._outputs))
+
+    def add_compute_class(self, name: str, resource: str, value: str | float, max_queued_tasks: int = 100) -> None:
+        """Name a set of workers with the same hardware.
+
+        Args:
+            name: how to call it.
+            resource: what tells its workers apart: cores, memory, gpus, or a feature that they advertise.
+            value: the value of that resource.
+            max_queued_tasks: how many tasks may wait for it.
+        """
+        self.compute_classes.append(ComputeClass(name, resource, value, max_queued_tasks))
+
+    @property
+    def name(self) -> str:
+        """The experiment's name: as given, else Work Queue's, else the objective's or the script's."""
+        given = self._name or self.config.workqueue.name
+        callable_name = getattr(self._cmd, "__name__", "")
+        return given or (callable_name if callable_name.isidentifier() else "") or Path(sys.argv[0]).stem or "search"
+
+    @property
+    def directory(self) -> Path:
+        """Where everything of this experiment is kept."""
+        if self._directory is not None:
+            return Path(self._directory).absolute()
+        if Path(self.name).name != self.name or self.name in {"", ".", ".."}:
+            message = f"name {self.name!r} cannot name a folder; give another, or a directory="
+            raise OptionError(message)
+        return Path("experiments", self.name).absolute()
+
+    def run(self) -> Result:
+        """Run to the end of the time, of `max_tasks` or of the search method; print and return what was found.
+
+        The same driver run again carries on: `max_tasks` counts the trials already there, and the time starts again.
+
+        Raises:
+            ExperimentChanged: the directory holds an experiment with another space, command, method, metric or seed.
+            WorldError: another driver works on it, the disk is full, Work Queue is missing, ... All finished trials are kept.
+        """
+        engine = self._made_engine()
+        launch = self._launch()
+        journal = Journal(launch.paths, self._described(self._seed if self._seed is not None else secrets.randbits(31)))
+        try:
+            return self._search(journal, engine, launch)
+        finally:
+            journal.close()
+
+    def _made_engine(self) -> Engine:
+        if not isinstance(self._engine, str):
+            return self._engine
+        name = self._engine
+        if name == "auto":
+            name = "workqueue" if self.config.workqueue.name else "local"
+        made: Engine
+        if name == "local" and self._workers == 0:
+            if not callable(self._cmd):
+                message = "workers=0 evaluates in this process, which a shell command cannot: leave workers out"
+                raise OptionError(message)
+            made = lookup("engine", "inprocess", ENGINES)()
+        elif name == "workqueue":
+            made = lookup("engine", name, ENGINES)(self.config.workqueue.engine_options(self.name))
+        else:
+            made = lookup("engine", name, ENGINES)(self._workers)
+        return made
+
+    def _search(self, journal: Journal, engine: Engine, launch: Launch) -> Result:
+        config = journal.config
+        check_unchanged(config, self._described(config["seed"] if self._seed is None else self._seed), launch.paths.root)
+        if not self._resume and not journal.new:
+            message = f"{launch.paths.root} holds this experiment already, and resume is False: give another name= or directory="
+            raise OptionError(message)
+        method = searcher.create(config["method"]["name"], self._space, seed=config["seed"], **config["method"]["keys"])
+        experiment = Experiment(journal, method)
+        running = 0
+        with SignalInterrupts() as interrupts, Progress(self._metric, self._options.timeout_s, self._options.max_trials) as progress:
+            for notice in warn_of_missing(self._cmd, self._inputs):
+                progress.notice(notice)
+            for step in experiment.run(engine, launch, self._options, interrupts):
+                running = step.stopped
+                _show(progress, step)
+        result = Result(launch.paths.root, running=running)
+        print_result(result)
+        return result
+
+    def _launch(self) -> Launch:
+        command, objective = (None, self._cmd) if callable(self._cmd) else (self._cmd, None)
+        return Launch(
+            experiment=self.name,
+            paths=ExperimentPaths(self.directory),
+            command=command,
+            objective=objective,
+            input_files=tuple(self._inputs),
+            output_files=tuple(self._outputs),
+            metric=self._metric,
+            evaluations=self._evaluations,
+            trials_per_task=self._trials_per_task,
+            resources=self.config.workqueue.resources(),
+            trial_timeout_s=self._trial_timeout,
+        )
+
+    def _described(self, seed: int) -> dict[str, Any]:
+        """Return what makes this experiment the one that it is, as the journal keeps it."""
+        return {
+            "name": self.name,
+            "command": None if callable(self._cmd) else self._cmd,
+            "objective": getattr(self._cmd, "__qualname__", type(self._cmd).__name__) if callable(self._cmd) else None,
+            "space": self._space.to_json(),
+            "method": {"name": self._method, "keys": self._method_keys},
+            "metric": self._metric,
+            "smaller_is_better": self._smaller_is_better,
+            "evaluations": self._evaluations,
+            "seed": seed,
+        }
+
+
+def _show(progress: Progress, step: Step) -> None:
+    for notice in step.notices:
+        progress.notice(notice)
+    progress.update(step)
+
+
+def _positional(experiment: tuple[Any, ...], other: Mapping[str, Any]) -> tuple[str | None, str | Callable[..., Any], Any]:
+    """Return (name or None, command, space) from `(cmd, space)`, `(exp_key, cmd, space)` or the same by keyword."""
+    names = ("exp_key", "cmd", "space") if len(experiment) > 2 or "exp_key" in other else ("cmd", "space")
+    for key in other:
+        if key not in {"exp_key", "cmd", "space"}:
+            message = f"Shadho has no option {key!r}: {nearest(key, _OPTIONS)}"
+            raise OptionError(message)
+    given = {**dict(zip([name for name in names if name not in other], experiment, strict=False)), **other}
+    if len(experiment) + len(other) != len(given) or not {"cmd", "space"} <= given.keys():
+        message = "Shadho takes (cmd, space) or (exp_key, cmd, space), then options by name"
+        raise OptionError(message)
+    cmd = given["cmd"]
+    if not (callable(cmd) or (isinstance(cmd, str) and cmd.strip())):
+        message = f"cmd must be a shell command or a Python callable, not {cmd!r}"
+        raise OptionError(message)
+    return given.get("exp_key"), cmd, given["space"]
+
+
+def _check_numbers(minimum: int = 1, **numbers: float | None) -> None:
+    for name, value in numbers.items():
+        seconds = name in {"timeout", "trial_timeout"}
+        if value is None or (seconds and isinstance(value, int | float) and not isinstance(value, bool) and value > 0):
+            continue
+        if seconds:
+            message = f"{name} must be a number of seconds above 0, or None for no limit, not {value!r}"
+            raise OptionError(message)
+        if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+            message = f"{name} must be a whole number of at least {minimum}, not {value!r}"
+            raise OptionError(message)
+
+
+_OPTIONS = [name for name in Shadho.__init__.__annotations__ if name not in {"experiment", "other", "return"}]

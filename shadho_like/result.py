@@ -1,0 +1,92 @@
+"""What a search found: read from its journal, so that a million trials cost no memory until they are asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shadho_like.errors import OptionError
+from shadho_like.journal import JournalReader
+from shadho_like.table import write_csv
+from shadho_like.trial import Hyperparameters, Trial
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Result:
+    """The trials of an experiment.
+
+    Args:
+        directory: the experiment's directory.
+        running: how many trials ran when the search stopped.
+
+    Attributes:
+        directory: the experiment's directory.
+        best_trial: the trial with the best metric, or None where none has one.
+        counts: how many trials are in each state, by the state's name.
+        lost: attempts that machines lost.
+        running: how many trials ran when the search stopped.
+    """
+
+    def __init__(self, directory: Path, *, running: int = 0) -> None:
+        self.directory = directory
+        self.running = running
+        with JournalReader(directory) as journal:
+            self._config = journal.config
+            self.counts: Mapping[str, int] = journal.counts()
+            self.lost = journal.lost_attempts()
+            self.best_trial: Trial | None = journal.best(smaller_is_better=self._config["smaller_is_better"])
+
+    @property
+    def metric(self) -> str:
+        """The name of the searched metric."""
+        name: str = self._config["metric"]
+        return name
+
+    @property
+    def best_hyperparameters(self) -> Hyperparameters | None:
+        """The best trial's hyperparameters, or None where no trial has a metric."""
+        return self.best_trial.hparams if self.best_trial else None
+
+    @property
+    def best_value(self) -> float | None:
+        """The best trial's metric, or None."""
+        return self.best_trial.metric if self.best_trial else None
+
+    @cached_property
+    def trials(self) -> list[Trial]:
+        """All trials, in the order of their creation."""
+        with JournalReader(self.directory) as journal:
+            return list(journal.trials())
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write one line a trial: number, state, metric, a column for each hyperparameter by its dotted path, and its story."""
+        with JournalReader(self.directory) as journal, Path(path).open("w", encoding="utf-8", newline="") as file:
+            write_csv(journal.trials, self.metric, file)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return what `to_csv` writes as a pandas DataFrame.
+
+        Raises:
+            OptionError: pandas is not installed.
+        """
+        try:
+            import pandas as pd  # noqa: PLC0415
+        except ImportError as error:
+            message = "to_dataframe needs pandas: pip install pandas (or use to_csv)"
+            raise OptionError(message) from error
+        import io  # noqa: PLC0415
+
+        text = io.StringIO()
+        with JournalReader(self.directory) as journal:
+            write_csv(journal.trials, self.metric, text)
+        text.seek(0)
+        return pd.read_csv(text)
+
+    def __repr__(self) -> str:
+        best = f"best {self.metric} {self.best_value!r} at {json.dumps(self.best_hyperparameters)}" if self.best_trial else "no result"
+        return f"Result({best}; {self.counts})"
