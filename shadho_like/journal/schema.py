@@ -25,8 +25,8 @@ CREATE TABLE turns (number INTEGER PRIMARY KEY, event TEXT NOT NULL, operations 
 CREATE TABLE snapshots (turn INTEGER PRIMARY KEY, state TEXT NOT NULL, checksum INTEGER NOT NULL);
 CREATE TABLE trials (
     number INTEGER PRIMARY KEY, request_id TEXT NOT NULL, state TEXT NOT NULL, metric REAL, hyperparameters TEXT NOT NULL,
-    metrics TEXT NOT NULL, seed INTEGER NOT NULL, length INTEGER NOT NULL, validated INTEGER NOT NULL, attempts INTEGER NOT NULL,
-    restarts INTEGER NOT NULL, lost INTEGER NOT NULL, created_s REAL NOT NULL, started_s REAL, finished_s REAL,
+    metrics TEXT NOT NULL, seed INTEGER NOT NULL, length INTEGER NOT NULL, validated INTEGER NOT NULL, closing INTEGER NOT NULL,
+    attempts INTEGER NOT NULL, restarts INTEGER NOT NULL, lost INTEGER NOT NULL, created_s REAL NOT NULL, started_s REAL, finished_s REAL,
     host TEXT NOT NULL, failure_kind TEXT, failure_message TEXT, failure_log_tail TEXT);
 CREATE TABLE attempts (
     trial INTEGER NOT NULL, attempt INTEGER NOT NULL, state TEXT NOT NULL, host TEXT NOT NULL, started_s REAL, finished_s REAL,
@@ -35,7 +35,7 @@ CREATE TABLE metrics (
     trial INTEGER NOT NULL, length INTEGER NOT NULL, name TEXT NOT NULL, value REAL NOT NULL, attempt INTEGER NOT NULL,
     time_s REAL NOT NULL, PRIMARY KEY (trial, length, name)) WITHOUT ROWID;
 """
-PUT_TRIAL = f"INSERT OR REPLACE INTO trials VALUES ({', '.join('?' * 19)})"
+PUT_TRIAL = f"INSERT OR REPLACE INTO trials VALUES ({', '.join('?' * 20)})"
 PUT_ATTEMPT = """
 INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (trial, attempt) DO UPDATE SET
     state = excluded.state, host = excluded.host, started_s = coalesce(excluded.started_s, started_s),
@@ -60,7 +60,7 @@ def trial_row(trial: Trial) -> tuple[Any, ...]:
     failure = trial.failure
     return (
         *(trial.number, str(trial.request_id), trial.state.value, trial.metric, dump(trial.hparams), dump(trial.metrics)),
-        *(trial.seed, trial.length, trial.validated, trial.attempt, trial.restarts, trial.lost),
+        *(trial.seed, trial.length, trial.validated, trial.closing, trial.attempt, trial.restarts, trial.lost),
         *(trial.created_s, trial.started_s, trial.finished_s, trial.host),
         *((failure.kind.value, failure.message, failure.log_tail) if failure else (None, None, None)),
     )
@@ -69,11 +69,11 @@ def trial_row(trial: Trial) -> tuple[Any, ...]:
 def trial_from_row(row: Sequence[Any]) -> Trial:
     """Return the trial of a row."""
     names = ("number", "request_id", "state", "metric", "hparams", "metrics", "seed", "length", "validated")
-    names += ("attempt", "restarts", "lost", "created_s", "started_s", "finished_s", "host")
+    names += ("closing", "attempt", "restarts", "lost", "created_s", "started_s", "finished_s", "host")
     value = dict(zip(names, row, strict=False))
-    value |= {"hparams": json.loads(value["hparams"]), "metrics": json.loads(value["metrics"])}
-    if row[16] is not None:
-        value["failure"] = {"kind": row[16], "message": row[17], "log_tail": row[18]}
+    value |= {"hparams": json.loads(value["hparams"]), "metrics": json.loads(value["metrics"]), "closing": bool(value["closing"])}
+    if row[17] is not None:
+        value["failure"] = {"kind": row[17], "message": row[18], "log_tail": row[19]}
     return Trial.from_json(value)
 
 

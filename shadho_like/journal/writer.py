@@ -58,11 +58,13 @@ class Journal:
 
     def _open(self, config: Mapping[str, Any]) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, timeout=schema.BUSY_S, isolation_level=None)
+        self.new = not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if not self.new:
+            schema.check_format(db, self._path)
         # Write-ahead logging needs memory shared by all readers, which no network file system gives.
         db.execute(f"PRAGMA journal_mode = {'WAL' if is_local(self._path.parent) else 'TRUNCATE'}")
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA trusted_schema = OFF")
-        self.new = not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if self.new:
             with _transaction(db):
                 for statement in schema.SCHEMA.split(";"):
@@ -70,7 +72,6 @@ class Journal:
                 db.execute("INSERT INTO meta VALUES ('config', ?)", (schema.dump(config),))
                 db.execute(f"PRAGMA user_version = {schema.FORMAT}")
             _sync_directory(self._path.parent)
-        schema.check_format(db, self._path)
         return db
 
     @property
