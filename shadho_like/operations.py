@@ -6,7 +6,7 @@ The names and constructors are those of Determined's `searcher` module.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -104,5 +104,5 @@ def operation_from_json(value: list[Any]) -> Operation:
     raise JournalError(message)
 
 
-_BY_TRIAL: Mapping[str, Any] = {"create": Create, "validate_after": ValidateAfter, "close": Close}
-_WHOLE: Mapping[str, Any] = {"progress": Progress, "shutdown": Shutdown}
+_BY_TRIAL: Mapping[str, Callable[..., Operation]] = {"create": Create, "validate_after": ValidateAfter, "close": Close}
+_WHOLE: Mapping[str, Callable[..., Operation]] = {"progress": Progress, "shutdown": Shutdown}

@@ -68,13 +68,17 @@ def trial_row(trial: Trial) -> tuple[Any, ...]:
 
 def trial_from_row(row: Sequence[Any]) -> Trial:
     """Return the trial of a row."""
-    names = ("number", "request_id", "state", "metric", "hparams", "metrics", "seed", "length", "validated")
-    names += ("closing", "attempt", "restarts", "lost", "created_s", "started_s", "finished_s", "host")
-    value = dict(zip(names, row, strict=False))
+    value = dict(zip(_TRIAL_FIELDS, row, strict=False))
     value |= {"hparams": json.loads(value["hparams"]), "metrics": json.loads(value["metrics"]), "closing": bool(value["closing"])}
     if row[17] is not None:
         value["failure"] = {"kind": row[17], "message": row[18], "log_tail": row[19]}
     return Trial.from_json(value)
+
+
+_TRIAL_FIELDS = (
+    *("number", "request_id", "state", "metric", "hparams", "metrics", "seed", "length", "validated", "closing"),
+    *("attempt", "restarts", "lost", "created_s", "started_s", "finished_s", "host"),
+)
 
 
 def attempt_row(attempt: AttemptRecord) -> tuple[Any, ...]:
