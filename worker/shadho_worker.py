@@ -91,12 +91,12 @@ def evaluate(objective: Objective, hyperparameters: Any, metric: str = "loss", e
     Several evaluations give the mean of the metric, and whatever else the last of them returned.
     """
     result = _evaluate_once(objective, hyperparameters, metric)
-    total = [result.get("metric")]
-    while len(total) < evaluations and result["status"] == "completed":
+    values = [result.get("metric", math.nan)]
+    while len(values) < evaluations and result["status"] == "completed":
         result = _evaluate_once(objective, hyperparameters, metric)
-        total.append(result.get("metric"))
+        values.append(result.get("metric", math.nan))
     if evaluations > 1 and result["status"] == "completed":
-        result["metric"] = math.fsum(value / evaluations for value in total)
+        result["metric"] = math.fsum(value / evaluations for value in values)
     return result
 
 
@@ -218,14 +218,14 @@ def one_line(text: str) -> str:
 
 
 def short(value: Any) -> str:
-    """Return a value's type and the beginning of its repr, whatever its repr does."""
+    """Return the beginning of a value's repr, whatever its repr does, and its type."""
     if value is None:
         return "None"
     try:
         shown = repr(value)
     except Exception:
         shown = "(its repr raised)"
-    return f"{type(value).__name__} {one_line(shown if len(shown) <= 80 else shown[:77] + '...')}"
+    return f"{one_line(shown if len(shown) <= 80 else shown[:77] + '...')} ({type(value).__name__})"
 
 
 def write_result(folder: str, result: Mapping[str, Any]) -> None:
