@@ -134,8 +134,9 @@ def read_results(
 def _read_result(folder: Path, metric: str, failure: Failure | None) -> Outcome:
     said, outcome = _result_file(folder, metric)
     if failure is None or said:
-        has_tail = isinstance(outcome, Success) or outcome.log_tail
-        return outcome if has_tail else Failure(outcome.kind, outcome.message, log_tail(folder / shadho_worker.LOG_FILE))
+        if isinstance(outcome, Success) or outcome.log_tail:
+            return outcome
+        return Failure(outcome.kind, outcome.message, log_tail(folder / shadho_worker.LOG_FILE))
     if isinstance(outcome, Success):
         return Failure(failure.kind, f"{failure.message}, after it wrote its result", failure.log_tail)
     return failure

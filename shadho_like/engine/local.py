@@ -1,0 +1,152 @@
+"""The engine of this machine: a wait loop over slots for commands or for a callable. It knows neither of the two."""
+
+from __future__ import annotations
+
+import math
+import os
+import select
+import shutil
+from collections.abc import Sequence
+
+from shadho_like.engine.base import EngineStatus, Launch, Update
+from shadho_like.engine.callables import CallableSlots
+from shadho_like.engine.clock import SteadyClock
+from shadho_like.engine.commands import CommandSlots
+from shadho_like.engine.slots import Slots
+from shadho_like.engine.supervision import Supervision
+from shadho_like.errors import EngineError, OptionError
+from shadho_like.events import AttemptFinished
+from shadho_like.trial import Attempt, AttemptId
+
+_MOST_DEATHS = 5
+
+
+class LocalEngine:
+    """Runs attempts on this machine, each with its whole family of processes, none of which outlives the driver.
+
+    Args:
+        workers: how many run at once; by default as many as this process may use cores.
+
+    Raises:
+        OptionError: `workers` is below 1.
+    """
+
+    def __init__(self, workers: int | None = None) -> None:
+        if workers is not None and workers < 1:
+            message = f"workers must be at least 1, not {workers}"
+            raise OptionError(message)
+        self._workers = workers or _cores()
+        self._clock = SteadyClock()
+        self._slots: Slots | None = None
+        self._supervision: Supervision | None = None
+        self._deaths = 0
+
+    def open(self, launch: Launch) -> None:
+        """Start the supervisor and empty the folder of sandboxes.
+
+        Raises:
+            UserError: the objective cannot be sent to other processes.
+            EngineError: the supervisor cannot start.
+        """
+        sandboxes = launch.paths.sandboxes
+        sandboxes.mkdir(parents=True, exist_ok=True)
+        left = list(sandboxes.iterdir())
+        self._supervision = _supervision()
+        kind = CommandSlots if launch.objective is None else CallableSlots
+        self._slots = kind(launch, self._workers, self.now, self._supervision)
+        for entry in left:
+            self._slots.discard(entry)
+
+    def now(self) -> float:
+        """Return the time in seconds since 1970."""
+        return self._clock.now()
+
+    def room(self) -> int:
+        """Return how many more attempts are wanted now."""
+        return self._opened.room()
+
+    def submit(self, attempts: Sequence[Attempt]) -> None:
+        """Take attempts over."""
+        self._opened.submit(attempts)
+
+    def cancel(self, attempts: Sequence[AttemptId]) -> None:
+        """Kill these attempts."""
+        gone = frozenset(attempts)
+        self._opened.cancel(gone)
+        self._opened.updates = [update for update in self._opened.updates if getattr(update, "attempt", None) not in gone]
+
+    def wait(self, timeout_s: float, wake_fd: int | None = None) -> list[Update]:
+        """Return what happened; sleeps in the system until something does.
+
+        Raises:
+            EngineError: workers cannot load the objective, or the supervisor dies again and again.
+        """
+        slots, deadline_s, woken = self._opened, self.now() + timeout_s, False
+        while True:
+            due_s = self._advance(slots)
+            if slots.updates or woken or self.now() >= deadline_s:
+                updates, slots.updates = slots.updates, []
+                return updates
+            woken = self._sleep(min(due_s, deadline_s) - self.now(), wake_fd)
+
+    def _advance(self, slots: Slots) -> float:
+        due_s = slots.advance(slots.supervision.read())
+        if any(isinstance(update, AttemptFinished) for update in slots.updates):
+            self._deaths = 0
+        if not slots.supervision.alive:
+            self._revive(slots)
+        return due_s
+
+    def _revive(self, slots: Slots) -> None:
+        self._deaths += 1
+        slots.supervision.close()
+        if self._deaths > _MOST_DEATHS:
+            message = f"the process that runs the trials died {self._deaths} times in a row; what it printed is above"
+            raise EngineError(message)
+        self._supervision = _supervision()
+        slots.supervise(self._supervision)
+
+    def _sleep(self, seconds: float, wake_fd: int | None) -> bool:
+        """Sleep until something can be read, at most so long; return whether `wake_fd` can."""
+        poll = select.poll()
+        for fd in (self._opened.supervision.fd, *self._opened.fds(), *(() if wake_fd is None else (wake_fd,))):
+            poll.register(fd, select.POLLIN)
+        ready = poll.poll(max(0, math.ceil(seconds * 1000)))
+        return any(fd == wake_fd for fd, _ in ready)
+
+    def status(self) -> EngineStatus:
+        """Return the worker processes and slots."""
+        return EngineStatus(self._slots.workers() if self._slots else None, self._workers)
+
+    def close(self) -> None:
+        """Kill what runs, and leave no process and no sandbox."""
+        if self._supervision is not None:
+            self._supervision.close()
+            self._supervision = None
+        if self._slots is not None:
+            self._slots.close()
+            shutil.rmtree(self._slots.launch.paths.sandboxes, ignore_errors=True)
+            self._slots.launch.paths.objective.unlink(missing_ok=True)
+            self._slots = None
+
+    @property
+    def _opened(self) -> Slots:
+        if self._slots is None:
+            message = "the engine is not open"
+            raise EngineError(message)
+        return self._slots
+
+
+def _supervision() -> Supervision:
+    try:
+        return Supervision()
+    except OSError as error:
+        message = f"the process that runs the trials cannot be started: {error}"
+        raise EngineError(message, transient=True) from error
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1

@@ -1,0 +1,74 @@
+"""What the operating system lets one process do about others: die with a parent, adopt orphans, end a whole family. Nothing is started.
+
+Linux has all of it; elsewhere a process group is the family, and what left its group on purpose is out of reach.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def die_with_parent(parent: int, number: signal.Signals) -> None:
+    """Have this process get a signal when its parent's thread ends; end now if `parent` is gone already."""
+    if _prctl(_PR_SET_PDEATHSIG, number) and os.getppid() != parent:
+        os._exit(1)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends, however it tried to get away."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def end_family(group: int) -> None:
+    """Kill a process group and every other child of this process, with the children that they leave; return when all are gone."""
+    with suppress(OSError):
+        os.killpg(group, signal.SIGKILL)
+    while True:
+        try:
+            if os.waitpid(-1, os.WNOHANG)[0]:
+                continue
+            kill_children()
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+def kill_children(*, spare: frozenset[int] = frozenset()) -> None:
+    """Send SIGKILL to every child of this process but the spared ones."""
+    for pid in children() - spare:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def children() -> set[int]:
+    """Return the process ids of this process's children, where the system shows them."""
+    me, found = str(os.getpid()), set()
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            # The command's name is in parentheses and may hold anything, also parentheses and blanks.
+            if entry.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1] == me:
+                found.add(int(entry.parent.name))
+    return found
+
+
+def oom_kills() -> int:
+    """Return how many processes this machine has killed for want of memory since it started; 0 where it does not say."""
+    try:
+        lines = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+
+
+def _prctl(option: int, value: int) -> bool:
+    try:
+        return bool(ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0)
+    except AttributeError:
+        return False

@@ -1,0 +1,95 @@
+"""What the two ways to run attempts on this machine have in common: a number of slots over one supervisor."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from shadho_like.engine.base import Launch, Update
+from shadho_like.engine.supervision import Ended, Supervision
+from shadho_like.events import AttemptFinished, AttemptLost
+from shadho_like.trial import Attempt, AttemptId, Outcome
+
+SHORT_S = 0.1
+
+
+class Slots(ABC):
+    """Attempts on their way through a fixed number of slots.
+
+    Args:
+        launch: what each attempt runs.
+        slots: how many run at once.
+        now: the engine's clock.
+        supervision: the supervisor; after its death, `supervise` gives another.
+
+    Attributes:
+        updates: what happened and was not taken yet.
+    """
+
+    def __init__(self, launch: Launch, slots: int, now: Callable[[], float], supervision: Supervision) -> None:
+        self.launch = launch
+        self.slots = slots
+        self.now = now
+        self.supervision = supervision
+        self.host = socket.gethostname()
+        self.updates: list[Update] = []
+        self._run = uuid.uuid4().hex
+        self._numbers = itertools.count()
+
+    @abstractmethod
+    def room(self) -> int:
+        """Return how many more attempts are wanted."""
+
+    @abstractmethod
+    def submit(self, attempts: Sequence[Attempt]) -> None:
+        """Take attempts over."""
+
+    @abstractmethod
+    def cancel(self, attempts: frozenset[AttemptId]) -> None:
+        """Kill attempts; nothing is told about them any more."""
+
+    @abstractmethod
+    def workers(self) -> int | None:
+        """Return how many worker processes there are, None where there are none to speak of."""
+
+    @abstractmethod
+    def fds(self) -> list[int]:
+        """Return what becomes readable when there is something to do, besides the supervisor."""
+
+    @abstractmethod
+    def advance(self, ended: Sequence[Ended]) -> float:
+        """Do what is due, tasks that ended included; return when something is due again, on the engine's clock."""
+
+    @abstractmethod
+    def supervise(self, supervision: Supervision) -> None:
+        """Go on with another supervisor: all that ran under the last one is lost."""
+
+    def close(self) -> None:
+        """Let go of what is held here; everything that ran is gone."""
+
+    def discard(self, folder: Path) -> None:
+        """Remove a folder in the background; its name is free at once."""
+        trash = self.launch.paths.sandboxes / f"trash-{self._run}-{next(self._numbers)}"
+        try:
+            folder.rename(trash)
+        except FileNotFoundError:
+            return
+        self.supervision.remove(trash)
+
+    def finished(self, attempt: AttemptId, started_s: float, outcome: Outcome) -> None:
+        """Tell that an attempt ended by itself."""
+        self.updates.append(AttemptFinished(self.now(), attempt, started_s, self.host, outcome))
+
+    def lost(self, attempt: AttemptId, reason: str) -> None:
+        """Tell that an attempt was lost."""
+        self.updates.append(AttemptLost(self.now(), attempt, self.host, reason))
+
+
+def in_groups(attempts: Sequence[Attempt], size: int) -> Iterator[tuple[Attempt, ...]]:
+    """Yield the attempts in groups of at most `size`."""
+    for start in range(0, len(attempts), size):
+        yield tuple(attempts[start : start + size])

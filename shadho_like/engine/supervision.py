@@ -1,0 +1,137 @@
+"""The driver's hold on its supervisor: starts it, hands it tasks, hears of their ends, and starts another if it dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import shadho_like
+
+_PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from shadho_like.engine.supervisor import main; main()"
+_READ_BYTES = 1024 * 1024
+_PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A program to run once.
+
+    Attributes:
+        id: the driver's number for it, never used twice.
+        argv: the program and its arguments.
+        folder: where it runs.
+        log: the file that gets its output, appended.
+        make_folder: whether the folder is to be made.
+        copies: (path here, relative path there) of files and folders that are copied into it first.
+        files: small files to write into it, by name.
+        env: what differs from the driver's environment.
+        disk_bytes: how much room the folder may take; None for any.
+    """
+
+    id: int
+    argv: tuple[str, ...]
+    folder: str
+    log: str
+    make_folder: bool = False
+    copies: tuple[tuple[str, str], ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    disk_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a task ended.
+
+    Attributes:
+        task: its number.
+        status: its exit status, negative for a signal; None if it was ended from outside or never began.
+        over_disk: whether its folder took too much room.
+        oom: whether the machine killed a process for want of memory meanwhile.
+        broken: why it could not begin, where it could not.
+    """
+
+    task: int
+    status: int | None
+    over_disk: bool = False
+    oom: bool = False
+    broken: str = ""
+
+
+class Supervision:
+    """One supervisor process. `alive` turns False when it is gone, and with it all that it ran."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            root = str(Path(shadho_like.__file__).parent.parent)
+            self._process = subprocess.Popen(
+                [sys.executable, "-S", "-E", "-c", _PROGRAM, root], stdin=theirs.fileno(), stdout=subprocess.PIPE, start_new_session=True
+            )
+        assert self._process.stdout is not None
+        self._control = ours
+        self._report = self._process.stdout
+        self._text = b""
+        self.alive = True
+        os.set_blocking(self._report.fileno(), False)
+
+    @property
+    def fd(self) -> int:
+        """Readable when there is something to hear."""
+        return self._report.fileno()
+
+    @property
+    def pid(self) -> int:
+        """The supervisor's process id."""
+        return self._process.pid
+
+    def run(self, task: Task, descriptors: Sequence[int] = ()) -> None:
+        """Start a task; the program gets copies of the open files, and their numbers as further arguments."""
+        self._send({"run": {**asdict(task), "descriptors": len(descriptors)}}, descriptors)
+
+    def end(self, task: int) -> None:
+        """Kill a task with all that it started; it is reported when all is gone."""
+        self._send({"end": task})
+
+    def remove(self, folder: Path) -> None:
+        """Remove a folder, some time before the supervisor ends."""
+        self._send({"remove": str(folder)})
+
+    def read(self) -> list[Ended]:
+        """Return what is to be heard now."""
+        data = b""
+        with suppress(BlockingIOError):
+            data = os.read(self.fd, _READ_BYTES)
+            self.alive = bool(data)
+        *lines, self._text = (self._text + data).split(b"\n")
+        return [_ended(json.loads(line)) for line in lines]
+
+    def close(self) -> None:
+        """End everything that runs and wait until it is gone."""
+        self._control.close()
+        try:
+            self._process.wait(_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._report.close()
+
+    def _send(self, order: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
+        data = (json.dumps(order) + "\n").encode()
+        with suppress(ConnectionError):
+            sent = socket.send_fds(self._control, [data], descriptors) if descriptors else 0
+            self._control.sendall(data[sent:])
+
+
+def _ended(report: Mapping[str, Any]) -> Ended:
+    if "broken" in report:
+        return Ended(report["broken"], None, broken=report["reason"])
+    return Ended(report["ended"], report["status"], report["over_disk"], report["oom"])
