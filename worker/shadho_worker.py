@@ -125,7 +125,7 @@ def result_of(returned: Any, metric: str = "loss") -> dict[str, Any]:
         if not isinstance(returned, Mapping):
             return {"status": "completed", "metric": _number(returned, "the objective returned"), "metrics": {}}
         if metric not in returned:
-            names = ", ".join(map(repr, returned)) or "nothing"
+            names = ", ".join(map(repr, returned)) or "an empty mapping"
             return failed("bad_result", f"the objective returned no {metric!r}, only {names}")
         value = _number(returned[metric], f"{metric!r} is")
         others = {key: item for key, item in returned.items() if key != metric}

@@ -53,7 +53,7 @@ class InProcessEngine:
 
     def room(self) -> int:
         """Return how many more attempts are wanted now."""
-        return _ROOM - len(self._waiting)
+        return max(0, _ROOM - len(self._waiting))
 
     def submit(self, attempts: Sequence[Attempt]) -> None:
         """Take attempts over."""
