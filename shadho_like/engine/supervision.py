@@ -112,7 +112,11 @@ class Supervision:
             data = os.read(self.fd, _READ_BYTES)
             self.alive = bool(data)
         *lines, self._text = (self._text + data).split(b"\n")
-        return [_ended(json.loads(line)) for line in lines]
+        ended = [_ended(json.loads(line)) for line in lines]
+        if any(report.status is None for report in ended) and self._process.poll() is not None:
+            # Keepers that die of the supervisor's death are heard before the end of the pipe that they share with it.
+            self.alive = False
+        return ended
 
     def close(self) -> None:
         """End everything that runs and wait until it is gone."""
