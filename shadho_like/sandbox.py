@@ -1,7 +1,7 @@
 """The files that travel with an attempt: what goes into its folder, and what is made of the folder that it left.
 
-What comes back was written by foreign code and is believed in nothing: it is read within bounds, never through a link, and whatever
-is wrong with it is that trial's failure. No process is started or watched here.
+What comes back was written by foreign code and is believed in nothing: it is read within bounds, never through a link, and
+whatever is wrong with it is that trial's failure. No process is started or watched here.
 """
 
 from __future__ import annotations
@@ -109,9 +109,9 @@ def read_results(
 ) -> dict[AttemptId, Outcome | None]:
     """Return what became of each attempt that shared a folder; None for one that was never begun and is to run again.
 
-    A result that says why it failed is truer than the exit status. A good one counts only if the command ended well too: what came
-    after it was part of the command. In a batch every line counts as it stands; after a crash the first trial without a line is the
-    one that crashed, and those behind it are blameless.
+    A result that says why it failed is truer than the exit status. A good one counts only if the command ended well too: what
+    came after it was part of the command. In a batch every line counts as it stands; after a crash the first trial without a line
+    is the one that crashed, and those behind it are blameless.
 
     Args:
         folder: where they ran, with their output still in it.

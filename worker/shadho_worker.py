@@ -1,6 +1,6 @@
-"""The trial's side of a search, in one file that travels with every attempt: it owns the file names, their fields and how they are
-written. Standard library and Python 3.8 only; nothing of the driver's side is imported here, the driver's side imports this.
+"""The trial's side of a search, in one file that travels with every attempt: file names, their fields, how they are written.
 
+Standard library and Python 3.8 only; nothing of the driver's side is imported here, the driver's side imports this.
 An objective's script ends with `shadho_worker.run(objective)`. A command without Python honours the same files: it reads
 `hyperparameters.json` and writes `result.json`, which may be just a number, or an object with the metric in it.
 """
@@ -175,7 +175,7 @@ def _number(value: Any, said: str) -> float:
 def _plain(value: Any, where: str, depth: int) -> Any:
     """Return a value as plain JSON: exact types, finite numbers, text that every encoding takes."""
     if depth == 0:
-        message = f"{where.split('.')[0]!r} is nested more than {DEEPEST_VALUE} deep"
+        message = f"{where.partition('.')[0]!r} is nested more than {DEEPEST_VALUE} deep"
         raise _BadValue(message)
     if value is None or isinstance(value, bool):
         return value

@@ -192,11 +192,11 @@ class CallableSlots(Slots):
         back = worker.take_back()
         first = worker.queue.popleft() if worker.queue else None
         self._waiting.extendleft(reversed([*worker.queue, *back]))
+        worker.close()
         if first is None:
             self._note_failed_start(worker, report)
         elif first.id not in worker.cancelled:
             self._end(worker, first, report)
-        worker.close()
         worker.log.unlink(missing_ok=True)
         if self._has_folders:
             self.discard(worker.folder)

@@ -160,6 +160,11 @@ class CommandSlots(Slots):
             return Failure(FailureKind.DISK, text, sandbox.log_tail(log))
         return end_failure(report, log)
 
+    def close(self) -> None:
+        """Forget what ran."""
+        self._runs.clear()
+        self._waiting.clear()
+
     def supervise(self, supervision: Supervision) -> None:
         """Go on with another supervisor."""
         lost, self._runs = list(self._runs.values()), {}
@@ -172,7 +177,7 @@ class CommandSlots(Slots):
 
 
 def end_failure(report: Ended, log: Path) -> Failure | None:
-    """Return what the end of a program says, None if it ended well; killed while the machine ran out of memory is out of memory."""
+    """Return what the end of a program says, None if it ended well. Killed while the machine lacked memory is out of memory."""
     failure = sandbox.exit_failure(report.status or 0, log)
     if failure and report.oom and failure.kind is FailureKind.SIGNAL and signal.SIGKILL.name in failure.message:
         return Failure(FailureKind.OUT_OF_MEMORY, "killed by the system, which ran out of memory", failure.log_tail)

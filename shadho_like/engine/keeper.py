@@ -1,4 +1,4 @@
-"""The process that keeps one program: prepares its folder, starts it, and ends with it all that it started. Forked by the supervisor.
+"""The process that keeps one program: prepares its folder, starts it, and ends all that it started. Forked by the supervisor.
 
 It adopts the program's orphans, so that nothing survives the program's end, and it dies with the supervisor.
 """

@@ -1,7 +1,7 @@
 """The driver's side of one kept worker process: what was sent to it, what it says, and how a trial is taken back from it.
 
-Trials go to it as packets, one trial each, so that those which it has not begun can be read back out of its socket: a trial that waits
-behind a slow one is given to another worker, and after a crash it is known which trial crashed.
+Trials go to it as packets, one trial each, so that those which it has not begun can be read back out of its socket: a trial that
+waits behind a slow one is given to another worker, and after a crash it is known which trial crashed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The program of a kept worker process: loads the objective once and evaluates one trial after the other until the driver ends it.
+"""The program of a kept worker process: loads the objective once and evaluates one trial after the other, until it is ended.
 
 What an objective does to standard input and output, to the current folder or by forking does not reach the driver's sockets.
 """
@@ -47,7 +47,8 @@ def _serve(objective: shadho_worker.Objective, config: dict[str, Any], tasks: so
     log, metric, evaluations = _Log(config["log"]), config["metric"], config["evaluations"]
     home = os.open(".", os.O_RDONLY)
     while packet := tasks.recv(LARGEST_PACKET):
-        trial, attempt, hyperparameters = json.loads(packet) if packet[:1] == b"[" else json.loads(Path(packet.decode()).read_bytes())
+        # A sample that is too large for a packet is in a file.
+        trial, attempt, hyperparameters = json.loads(packet if packet[:1] == b"[" else Path(os.fsdecode(packet)).read_bytes())
         began_s = time.perf_counter()
         result = shadho_worker.evaluate(objective, hyperparameters, metric, evaluations)
         duration_s = time.perf_counter() - began_s

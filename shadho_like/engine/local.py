@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import select
-import shutil
 from collections.abc import Sequence
 
 from shadho_like.engine.base import EngineStatus, Launch, Update
@@ -14,6 +13,7 @@ from shadho_like.engine.clock import SteadyClock
 from shadho_like.engine.commands import CommandSlots
 from shadho_like.engine.slots import Slots
 from shadho_like.engine.supervision import Supervision
+from shadho_like.engine.supervisor import remove_folder
 from shadho_like.errors import EngineError, OptionError
 from shadho_like.events import AttemptFinished
 from shadho_like.trial import Attempt, AttemptId
@@ -125,7 +125,7 @@ class LocalEngine:
             self._supervision = None
         if self._slots is not None:
             self._slots.close()
-            shutil.rmtree(self._slots.launch.paths.sandboxes, ignore_errors=True)
+            remove_folder(self._slots.launch.paths.sandboxes)
             self._slots.launch.paths.objective.unlink(missing_ok=True)
             self._slots = None
 

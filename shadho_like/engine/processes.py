@@ -1,4 +1,4 @@
-"""What the operating system lets one process do about others: die with a parent, adopt orphans, end a whole family. Nothing is started.
+"""What the system lets one process do about others: die with a parent, adopt orphans, end a whole family. Nothing is started.
 
 Linux has all of it; elsewhere a process group is the family, and what left its group on purpose is out of reach.
 """

@@ -68,6 +68,7 @@ class Slots(ABC):
     def supervise(self, supervision: Supervision) -> None:
         """Go on with another supervisor: all that ran under the last one is lost."""
 
+    @abstractmethod
     def close(self) -> None:
         """Let go of what is held here; everything that ran is gone."""
 

@@ -73,9 +73,8 @@ class Supervision:
         ours, theirs = socket.socketpair()
         with theirs:
             root = str(Path(shadho_like.__file__).parent.parent)
-            self._process = subprocess.Popen(
-                [sys.executable, "-S", "-E", "-c", _PROGRAM, root], stdin=theirs.fileno(), stdout=subprocess.PIPE, start_new_session=True
-            )
+            command = [sys.executable, "-S", "-E", "-c", _PROGRAM, root]
+            self._process = subprocess.Popen(command, stdin=theirs.fileno(), stdout=subprocess.PIPE, start_new_session=True)
         assert self._process.stdout is not None
         self._control = ours
         self._report = self._process.stdout
@@ -87,11 +86,6 @@ class Supervision:
     def fd(self) -> int:
         """Readable when there is something to hear."""
         return self._report.fileno()
-
-    @property
-    def pid(self) -> int:
-        """The supervisor's process id."""
-        return self._process.pid
 
     def run(self, task: Task, descriptors: Sequence[int] = ()) -> None:
         """Start a task; the program gets copies of the open files, and their numbers as further arguments."""

@@ -1,7 +1,7 @@
 """The program that runs beside the driver and forks a keeper for each task: one small process that outlives no driver.
 
-It reads tasks from a socket and reports on a pipe, a JSON object a line; it ends everything when the socket closes, however that came.
-Standard library only; nothing here knows what a trial is.
+It reads tasks from a socket and reports on a pipe, a JSON object a line; it ends everything when the socket closes, whatever the
+reason. Standard library only; nothing here knows what a trial is.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every engine keeps to, as suites to inherit from: give the fixture `engine`. Real processes, and nothing but the protocol."""
+"""What every engine keeps to, as suites to inherit: give the fixture `engine`. Real processes, nothing but the protocol."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ import shadho_worker
 from shadho_like.engine.base import Engine, InputFile, Launch, OutputFile, Update
 from shadho_like.events import AttemptFinished, AttemptLost, AttemptStarted
 from shadho_like.paths import ExperimentPaths
-from shadho_like.trial import Attempt, AttemptId, Failure, FailureKind, Outcome, Success
+from shadho_like.trial import Attempt, AttemptId, Failure, FailureKind, Hyperparameters, Outcome, Success
 
 PATIENCE_S = 60.0
 
 
-def attempt(trial: int, number: int = 1, **hparams: Any) -> Attempt:
+def attempt(trial: int, number: int = 1, hparams: Hyperparameters | None = None) -> Attempt:
     """Return an attempt of a trial."""
     return Attempt(AttemptId(trial, number), hparams or {"x": trial}, seed=trial)
 
@@ -151,7 +151,7 @@ class CallableContract(EngineSuite):
             return value
 
         sample = {"x": [1, 5]}
-        (found,) = Driven(engine, replace(launch, objective=objective, evaluations=3)).run(attempt(0, **sample))
+        (found,) = Driven(engine, replace(launch, objective=objective, evaluations=3)).run(attempt(0, hparams=sample))
         assert found == Success(5.0)
         assert sample == {"x": [1, 5]}
 
@@ -252,7 +252,7 @@ class CommandContract(EngineSuite):
         assert (found.kind, found.message) == (FailureKind.ERROR, "KeyError: 'y'")
         assert "my script.py" in found.log_tail
 
-    def test_a_trial_over_its_time_is_killed_with_all_that_it_started(self, engine: Engine, launch: Launch, tmp_path: Path) -> None:
+    def test_a_trial_over_its_time_is_killed_with_its_children(self, engine: Engine, launch: Launch, tmp_path: Path) -> None:
         pipe = Pids(tmp_path / "pids")
         command = f"""sleep 1000 & echo $! > '{pipe.path}'; sh -c 'echo $$ > "{pipe.path}"; exec sleep 1000'"""
         driven = Driven(engine, self.command(launch, command, trial_timeout_s=2.0))
@@ -315,7 +315,7 @@ class CommandContract(EngineSuite):
         assert found[0].message == "ZeroDivisionError: division by zero"
 
     def test_a_crash_in_a_batch_is_the_failure_of_one_trial(self, engine: Engine, launch: Launch) -> None:
-        text = f"import shadho_worker\nif True:\n  def f(p):\n    if p['x'] == 2:\n      {SEGFAULT}\n    return p['x']\nshadho_worker.run(f)\n"
+        text = f"import shadho_worker\ndef f(p):\n  if p['x'] == 2:\n    {SEGFAULT}\n  return p['x']\nshadho_worker.run(f)\n"
         found = Driven(engine, self.script(launch, text, trials_per_task=4)).run(*map(attempt, range(8)))
         assert [outcome for n, outcome in enumerate(found) if n != 2] == [Success(float(n)) for n in range(8) if n != 2]
         assert isinstance(found[2], Failure)

@@ -1,4 +1,4 @@
-"""What a user relies on when things go wrong on this machine: crashes, kills and floods cost one trial, and nothing is left behind."""
+"""What a user relies on when things go wrong on this machine: crashes, kills and floods cost one trial, nothing is left."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ def run_one(engine: LocalEngine, launch: Launch, *others: int) -> Failure:
     return first
 
 
-def supervisor_of(engine: LocalEngine) -> int:
-    supervision = engine._supervision
-    assert supervision is not None
-    return supervision.pid
+def supervisor_pid() -> int:
+    """Return the one child of this process."""
+    (pid,) = (pid for pid in children() if b"supervisor" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    return pid
 
 
 class TestCallables:
@@ -184,7 +184,7 @@ class TestCallables:
     def test_hyperparameters_of_any_size(self, engine: LocalEngine, launch: Launch) -> None:
         launch = replace(launch, objective=lambda hparams: {"loss": len(hparams["x"]), "back": hparams["x"]})
         text = "é" * 3_000_000
-        assert Driven(engine, launch).run(attempt(0, x=text)) == [Success(3e6, {"back": text})]
+        assert Driven(engine, launch).run(attempt(0, hparams={"x": text})) == [Success(3e6, {"back": text})]
 
     def test_an_objective_that_cannot_be_pickled_is_the_users_error(self, engine: LocalEngine, launch: Launch) -> None:
         lock = threading.Lock()
@@ -256,9 +256,9 @@ class TestDeaths:
 
         launch = replace(launch, command=command) if kind == "command" else replace(launch, objective=objective)
         driven = Driven(engine, launch)
-        driven.submit(attempt(0, first=1), attempt(1, first=1))
+        driven.submit(attempt(0, hparams={"first": 1}), attempt(1, hparams={"first": 1}))
         pids = [pipe.read(), pipe.read()]
-        os.kill(supervisor_of(engine), signal.SIGKILL)
+        os.kill(supervisor_pid(), signal.SIGKILL)
         driven.until(lambda: len(driven.lost()) == 2)
         for pid in pids:
             wait_gone(pid)
@@ -270,14 +270,14 @@ class TestDeaths:
         driven = Driven(engine, replace(launch, command=command))
         driven.submit(attempt(0))
         pids = [pipe.read(), pipe.read()]
-        (keeper,) = [pid for pid in pids if Path(f"/proc/{pid}/cmdline").read_bytes().find(b"supervisor") >= 0]
+        (keeper,) = [pid for pid in pids if Path(f"/proc/{pid}/cmdline").read_bytes().count(b"supervisor")]
         os.kill(keeper, signal.SIGKILL)
         driven.until(lambda: driven.lost() == [AttemptId(0, 1)])
         for pid in pids:
             wait_gone(pid)
 
     @pytest.mark.parametrize("kind", ["command", "objective"])
-    def test_a_killed_driver_leaves_no_process_and_the_next_one_cleans_up(self, launch: Launch, tmp_path: Path, kind: str) -> None:
+    def test_a_killed_driver_leaves_no_process_and_the_next_cleans_up(self, launch: Launch, tmp_path: Path, kind: str) -> None:
         pipe = Pids(tmp_path / "pids")
         driver = subprocess.Popen([sys.executable, "-c", _DRIVER, str(launch.paths.root), str(pipe.path), kind])
         pids = [pipe.read() for _ in range(4)]
@@ -298,7 +298,7 @@ class TestDeaths:
         driven = Driven(engine, replace(launch, command=f"echo $$ > '{pipe.path}'; echo 1 > result.json"))
         driven.submit(attempt(0))
         pid = pipe.read()
-        assert os.getpgrp() not in {pid, os.getpgid(supervisor_of(engine))}
+        assert os.getpgrp() not in {pid, os.getpgid(supervisor_pid())}
         driven.until(lambda: bool(driven.ended()))
 
 

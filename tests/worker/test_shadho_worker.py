@@ -133,7 +133,7 @@ def test_values_that_misbehave_are_bad_results() -> None:
     deep: list[Any] = []
     deep.append(deep)
     for value in (Nasty(), {"loss": Nasty()}, {"loss": 1, "x": Nasty()}, {"loss": 1, "x": deep}, {"loss": 1, 2: 3}, 10**400):
-        result = shadho_worker.evaluate(lambda _, value=value: value, {})  # type: ignore[misc]
+        result = shadho_worker.evaluate(lambda _, value=value: value, {})
         assert result["kind"] == "bad_result", value
         json.dumps(result)
 
