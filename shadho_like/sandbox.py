@@ -241,7 +241,9 @@ def _last_bytes(path: Path) -> bytes:
         return b""
     try:
         status = os.fstat(descriptor)
-        return os.pread(descriptor, _LARGEST_TAIL, max(0, status.st_size - _LARGEST_TAIL)) if stat.S_ISREG(status.st_mode) else b""
+        if not stat.S_ISREG(status.st_mode):
+            return b""
+        return os.pread(descriptor, _LARGEST_TAIL, max(0, status.st_size - _LARGEST_TAIL))
     finally:
         os.close(descriptor)
 

@@ -188,7 +188,7 @@ class TestCallables:
 
     def test_an_objective_that_cannot_be_pickled_is_the_users_error(self, engine: LocalEngine, launch: Launch) -> None:
         lock = threading.Lock()
-        with pytest.raises(UserError, match=r"the objective .*<lambda> cannot be sent to other processes: TypeError: cannot pickle"):
+        with pytest.raises(UserError, match=r"the objective .*<lambda> cannot be sent to other processes: TypeError: "):
             engine.open(replace(launch, objective=lambda _: lock.locked()))
 
     def test_an_objective_that_cannot_be_loaded_ends_the_run(
@@ -217,7 +217,8 @@ class TestCommands:
     def test_a_million_small_files_are_over_the_disk_limit(self, engine: LocalEngine, launch: Launch) -> None:
         command = f"{sys.executable} -c 'for n in range(10**6): open(str(n), \"w\").close()'; echo 1 > result.json"
         found = run_one(engine, replace(launch, command=command, resources=Resources(disk_mb=8)))
-        assert (found.kind, found.message) == (FailureKind.DISK, "its folder took more than the 8 MB of disk that a trial may")
+        text = "its folder took more than the 8 MB of disk that a trial may"
+        assert (found.kind, found.message) == (FailureKind.DISK, text)
 
     def test_an_input_that_vanished_loses_the_attempt(self, engine: LocalEngine, launch: Launch, tmp_path: Path) -> None:
         launch = replace(launch, command="true", input_files=(InputFile(tmp_path / "gone", "gone"),))
@@ -304,7 +305,8 @@ class TestDeaths:
 
 def test_waiting_for_a_long_trial_costs_next_to_nothing(engine: LocalEngine, launch: Launch, tmp_path: Path) -> None:
     pipe = Pids(tmp_path / "pids")
-    driven = Driven(engine, replace(launch, command=f"echo $$ > '{pipe.path}'; exec sleep 1000", resources=Resources(disk_mb=100)))
+    command = f"echo $$ > '{pipe.path}'; exec sleep 1000"
+    driven = Driven(engine, replace(launch, command=command, resources=Resources(disk_mb=100)))
     driven.submit(attempt(0))
     pipe.read()
     driven.until(lambda: bool(driven.updates))

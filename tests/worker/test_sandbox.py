@@ -17,9 +17,8 @@ from shadho_like.sandbox import attempt_files, exit_failure, log_tail, read_resu
 from shadho_like.trial import Attempt, AttemptId, Failure, FailureKind, Outcome, Success
 
 ONE = AttemptId(0, 1)
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
-)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+JSON = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
 RESULTS = st.dictionaries(st.sampled_from(["status", "metric", "metrics", "kind", "message", "traceback", "loss", "trial"]), JSON)
 
 
@@ -30,7 +29,7 @@ def read(folder: Path, failure: Failure | None = None) -> Outcome:
 
 
 def check(outcome: Outcome | None) -> None:
-    """What was believed can be written down anywhere."""
+    """Check that what was believed can be written down anywhere."""
     if isinstance(outcome, Success):
         json.dumps([outcome.metric, outcome.metrics], allow_nan=False, ensure_ascii=False).encode("utf-8")
     elif outcome is not None:
@@ -50,7 +49,10 @@ def test_no_content_raises(tmp_path: Path, content: bytes) -> None:
         check(outcome)
 
 
-@pytest.mark.parametrize("content", [b"[" * 1_000_000, b'{"loss": 1, "x": ' + b"[" * 500 + b"]" * 500 + b"}", b"9" * 5000, b"1e999", b" " * 10_485_761])
+DEEP = b'{"loss": 1, "x": ' + b"[" * 500 + b"]" * 500 + b"}"
+
+
+@pytest.mark.parametrize("content", [b"[" * 1_000_000, DEEP, b"9" * 5000, b"1e999", b" " * 10_485_761])
 def test_content_made_to_hurt(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "result.json").write_bytes(content)
     found = read(tmp_path)
@@ -77,7 +79,8 @@ def test_only_regular_files_really_in_the_folder_are_kept(tmp_path: Path) -> Non
     (folder / "way").symlink_to(outside)
     os.mkfifo(folder / "pipe")
     names = ("sub/good", "link", "way/secret", "pipe", "sub", "missing")
-    launch = Launch("e", ExperimentPaths(tmp_path / "e"), output_files=tuple(OutputFile(f"out/{n}", name) for n, name in enumerate(names)))
+    outputs = tuple(OutputFile(f"out/{n}", name) for n, name in enumerate(names))
+    launch = Launch("e", ExperimentPaths(tmp_path / "e"), output_files=outputs)
     store_outputs(launch, folder, ONE)
     kept = launch.paths.trial(0)
     assert (kept / "out" / "0").read_text() == "good"
@@ -114,7 +117,7 @@ def test_the_tail_of_a_log_is_its_last_lines_within_bounds(tmp_path: Path) -> No
 
 def test_a_crash_in_a_batch_blames_the_first_trial_without_a_line(tmp_path: Path) -> None:
     ids = [AttemptId(n, 1) for n in range(4)]
-    lines = [{"trial": 0, "status": "completed", "metric": 1.0, "metrics": {}}, {"trial": 9, "status": "completed", "metric": 1.0}]
+    lines: list[dict[str, object]] = [{"trial": trial, "status": "completed", "metric": 1.0, "metrics": {}} for trial in (0, 9)]
     (tmp_path / "results.jsonl").write_text("\n".join(map(json.dumps, lines)) + '\n{"trial": 1, "sta')
     failure = Failure(FailureKind.SIGNAL, "killed by SIGSEGV")
     assert read_results(tmp_path, ids, "loss", failure) == {ids[0]: Success(1.0), ids[1]: failure, ids[2]: None, ids[3]: None}
@@ -125,7 +128,8 @@ def test_what_goes_in_is_json_and_never_part_of_a_command(tmp_path: Path) -> Non
     one = Attempt(AttemptId(7, 2), {"x": "$(reboot)"}, seed=5)
     files = attempt_files(launch, [one])
     assert json.loads(files["hyperparameters.json"]) == {"x": "$(reboot)"}
-    trial = {"version": 1, "experiment": "name", "trial": 7, "attempt": 2, "seed": 5, "length": 1, "metric": "accuracy", "evaluations": 2}
+    trial = {"version": 1, "experiment": "name", "trial": 7, "attempt": 2, "seed": 5, "length": 1}
+    trial |= {"metric": "accuracy", "evaluations": 2}
     assert json.loads(files["trial.json"]) == trial
     batch = attempt_files(replace(launch, trials_per_task=2), [one])
     assert json.loads(batch["batch.json"]) == [{"trial": trial, "hyperparameters": {"x": "$(reboot)"}}]

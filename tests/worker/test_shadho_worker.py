@@ -18,7 +18,8 @@ import shadho_worker
 SOURCE = Path(shadho_worker.__file__)
 OTHERS = [path for path in map(shutil.which, ("python3.8", "python3.13")) if path]
 # A version manager has programs of these names that only say that the version is not chosen.
-PYTHONS = [sys.executable, *(path for path in OTHERS if subprocess.run([path, "-c", ""], capture_output=True, check=False).returncode == 0)]
+RUNNING = [path for path in OTHERS if subprocess.run([path, "-c", ""], capture_output=True, check=False).returncode == 0]
+PYTHONS = [sys.executable, *RUNNING]
 SCRIPT = """
 import shadho_worker
 
@@ -34,7 +35,8 @@ if __name__ == "__main__":
 
 
 def trial_json(number: int) -> dict[str, Any]:
-    return {"version": 1, "experiment": "e", "trial": number, "attempt": 1, "seed": 1, "length": 1, "metric": "loss", "evaluations": 1}
+    identity = {"version": 1, "experiment": "e", "trial": number, "attempt": 1}
+    return {**identity, "seed": 1, "length": 1, "metric": "loss", "evaluations": 1}
 
 
 def run(folder: Path, python: str = sys.executable, program: str = "script.py") -> subprocess.CompletedProcess[str]:
@@ -91,7 +93,8 @@ def test_outside_of_any_trial_it_says_what_it_is_for(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr == (
         f"shadho_worker: there is no hyperparameters.json in {tmp_path}.\n"
-        "A script that calls shadho_worker.run is started by a search, in a folder made for each trial: name it in the search's command\n"
+        "A script that calls shadho_worker.run is started by a search, in a folder made for each trial: "
+        "name it in the search's command\n"
         "(Shadho('python this_script.py', space)), send it along with add_input_file('this_script.py'), and run the driver.\n"
     )
 
@@ -133,8 +136,8 @@ def test_values_that_misbehave_are_bad_results() -> None:
     deep: list[Any] = []
     deep.append(deep)
     for value in (Nasty(), {"loss": Nasty()}, {"loss": 1, "x": Nasty()}, {"loss": 1, "x": deep}, {"loss": 1, 2: 3}, 10**400):
-        result = shadho_worker.evaluate(lambda _, value=value: value, {})
-        assert result["kind"] == "bad_result", value
+        result = shadho_worker.evaluate({"returned": value}.__getitem__, "returned")
+        assert result["kind"] == "bad_result", result
         json.dumps(result)
 
 
