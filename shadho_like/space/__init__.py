@@ -1,0 +1,146 @@
+"""The search space: which hyperparameters there are, which values they take, and how a trial's sample is drawn. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from shadho_like.errors import SpaceError
+from shadho_like.space.build import Derived, Repeat, Scope, Sequential, build, written_from_json
+from shadho_like.space.domains import DOMAINS, Domain
+from shadho_like.space.nodes import ABSENT, Draws, Group
+
+__all__ = ["DOMAINS", "Derived", "Domain", "LeafSpace", "Repeat", "Scope", "Sequential", "Space", "as_space", "flatten", "trial_generator"]
+
+
+@dataclass(frozen=True, slots=True)
+class LeafSpace:
+    """One alternative of a conditional search space.
+
+    Attributes:
+        name: the paths that are chosen, joined by "+"; "all" where there is nothing to choose.
+        domains: the domains that are active together, by dotted path.
+    """
+
+    name: str
+    domains: Mapping[str, Domain]
+
+    @property
+    def complexity(self) -> float:
+        """SHADHO's measure (Kinnison et al., WACV 2018): the sum over the domains."""
+        return math.fsum(domain.complexity for domain in self.domains.values())
+
+
+class Space:
+    """A search space.
+
+    Args:
+        tree: a nested dict whose leaves are domains (`rand`), scopes (`spaces`), lists (a choice) or constants.
+
+    Raises:
+        SpaceError: something in it is wrong; the message gives the path (`svm.rbf.gamma`).
+    """
+
+    def __init__(self, tree: Any) -> None:
+        root = build(tree)
+        if not isinstance(root, Group):
+            message = f"a search space is a dict of hyperparameters, not {type(tree).__name__}"
+            raise SpaceError("", message)
+        if root.optional:
+            raise SpaceError("", "the whole search space cannot be optional")
+        self._root = root
+
+    def sample(self, rng: np.random.Generator, number: int = 0) -> dict[str, Any]:
+        """Draw a point: a nested dict of JSON values, inactive branches absent.
+
+        Args:
+            rng: where the randomness comes from; only its `random` is used, whose stream does not change with NumPy's version.
+            number: the trial's number, by which exhaustive domains take turns.
+
+        Raises:
+            SpaceError: the callback of a dependent value failed.
+        """
+        draws = Draws(rng.random, number)
+        return _completed(self._root.draw(draws), draws)
+
+    def validate(self, sample: Any) -> None:
+        """Raise SpaceError naming the first thing wrong with a sample, if anything is."""
+        self._root.check(sample)
+
+    def leaves(self) -> Iterator[LeafSpace]:
+        """Yield the alternatives, one for each way to make all choices."""
+        for chosen, domains in self._root.alternatives():
+            yield LeafSpace("+".join(chosen) or "all", domains)
+
+    def leaf_of(self, sample: Mapping[str, Any]) -> str:
+        """Return the name of the alternative that a sample belongs to."""
+        return "+".join(self._root.chosen(sample)) or "all"
+
+    def grid_size(self, count: int | None = None) -> int:
+        """Return the number of grid points; `count` is used where a continuous domain has none of its own.
+
+        Raises:
+            SpaceError: a continuous domain has no count.
+        """
+        return self._root.grid_size(count)
+
+    def grid(self, count: int | None = None) -> Iterator[dict[str, Any]]:
+        """Yield the grid points, never all at once: names sorted, the last one fastest."""
+        for index in range(self.grid_size(count)):
+            draws = Draws(lambda: 0.0, 0)
+            yield _completed(self._root.grid_point(index, count, draws), draws)
+
+    @property
+    def complexity(self) -> float:
+        """SHADHO's measure: the sum over all domains, whether or not they are ever active together."""
+        domains = {path: domain for leaf in self.leaves() for path, domain in leaf.domains.items()}
+        return math.fsum(domain.complexity for domain in domains.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plain form; equal spaces have equal forms, whatever the order of their keys."""
+        return self._root.to_json()
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Space:
+        """Read what `to_json` gave.
+
+        Raises:
+            SpaceError: it names a domain or a callback that cannot be found here.
+        """
+        return cls(written_from_json(value))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Space) and self.to_json() == other.to_json()
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def as_space(tree: Any) -> Space:
+    """Return the space itself, or the space of what a user wrote."""
+    return tree if isinstance(tree, Space) else Space(tree)
+
+
+def trial_generator(seed: int, number: int) -> np.random.Generator:
+    """Return the generator of a trial: it depends on the experiment's seed and the trial's number alone."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, number))))
+
+
+def flatten(sample: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a sample's values by dotted path (`svm.rbf.gamma`); lists are values."""
+    flat: dict[str, Any] = {}
+    for name, value in sample.items():
+        if isinstance(value, Mapping) and value:
+            flat |= {f"{name}.{rest}": inner for rest, inner in flatten(value).items()}
+        else:
+            flat[name] = value
+    return flat
+
+
+def _completed(sample: dict[str, Any], draws: Draws) -> dict[str, Any]:
+    for values, name, dependent in sorted(draws.later, key=lambda item: item[2].path):
+        values[name] = dependent.compute(values.pop(name, ABSENT), sample)
+    return sample
