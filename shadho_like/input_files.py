@@ -9,8 +9,8 @@ from typing import Any
 
 import shadho_worker
 
-from shadho_like.engine.base import InputFile, OutputFile
 from shadho_like.errors import OptionError
+from shadho_like.launch import InputFile, OutputFile
 
 _RESERVED = {
     shadho_worker.HYPERPARAMETERS_FILE,

@@ -20,8 +20,8 @@ from typing import Any
 import cloudpickle
 import shadho_worker
 
-from shadho_like.engine.base import Launch
 from shadho_like.errors import UserError, WorldError
+from shadho_like.launch import Launch
 from shadho_like.trial import Attempt, AttemptId, Failure, FailureKind, Outcome, Success
 
 _LARGEST_RESULT = 10 * 1024 * 1024

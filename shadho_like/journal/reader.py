@@ -61,6 +61,12 @@ class JournalReader:
         found = row.fetchone()
         return schema.trial_from_row(found) if found else None
 
+    def commonest_failure(self) -> tuple[str, int]:
+        """Return the message with which most failed trials failed, and how many did."""
+        query = "SELECT failure_message, count(*) AS n FROM trials WHERE state = 'FAILED' GROUP BY failure_message ORDER BY n DESC, number"
+        message, count = self._db.execute(f"{query} LIMIT 1").fetchone()
+        return str(message), int(count)
+
     def trials(self) -> Iterator[Trial]:
         """Yield all trials in order. Pages are read one by one, so that no lock is held while the caller works."""
         after = -1

@@ -1,0 +1,30 @@
+"""Which support vector machine reads handwritten digits best? Four kernels, each with hyperparameters of its own."""
+
+from shadho_like import Shadho, rand, spaces
+
+C = rand.log2_uniform(-5, 15)
+gamma = rand.log2_uniform(-15, 3)
+coef0 = rand.uniform(-1, 1)
+
+space = spaces.scope(
+    exclusive=True,
+    linear=spaces.scope(C=C),
+    rbf=spaces.scope(C=C, gamma=gamma),
+    sigmoid=spaces.scope(C=C, gamma=gamma, coef0=coef0),
+    poly=spaces.scope(C=C, gamma=gamma, coef0=coef0, degree=rand.randint(2, 6)),
+)
+
+
+def accuracy(params):
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import cross_val_score
+    from sklearn.svm import SVC
+
+    X, y = load_digits(return_X_y=True)
+    [(kernel, hyperparameters)] = params.items()
+    return cross_val_score(SVC(kernel=kernel, **hyperparameters), X / 16.0, y, cv=5).mean()
+
+
+if __name__ == "__main__":
+    opt = Shadho(accuracy, space, metric="accuracy", smaller_is_better=False, max_tasks=60, timeout=300, seed=1)
+    opt.run()

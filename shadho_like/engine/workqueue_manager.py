@@ -1,0 +1,419 @@
+"""Work Queue's manager as a process of its own: orders come as JSON lines on its input, what happened goes out the same way.
+
+Standard library, the binding of Work Queue and Python 3.8 only; nothing of this package is imported, as another Python than the
+driver's may run it. The first line holds the settings; it ends when its input does. Whoever wrote the folders makes them: here
+only regular files are written, and Landlock, where the kernel has it, holds a lying worker to that.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import json
+import os
+import resource
+import signal
+import socket
+import stat
+import sys
+import time
+from contextlib import suppress
+from typing import Any, Dict, Iterator, List, NoReturn, Optional
+
+_BINDINGS = ("ndcctools.work_queue", "work_queue")
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NO_NEW_PRIVS = 38
+_READ_BYTES = 1024 * 1024
+_PASS_S = 5
+_SURVEY_S = 0.25
+_ANNOUNCE_S = 50.0
+_KEEPALIVE_S = 15
+_MICROSECONDS = 1_000_000
+
+_SYS_LANDLOCK_CREATE, _SYS_LANDLOCK_ADD, _SYS_LANDLOCK_RESTRICT = 444, 445, 446
+_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _REMOVE_FILE, _MAKE_REG = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 5, 1 << 8
+_RIGHTS_OF_ABI = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1}
+_TRUNCATE = 1 << 14
+
+_STATUS = {
+    "SUCCESS": "ended",
+    "OUTPUT_MISSING": "ended",
+    "STDOUT_MISSING": "ended",
+    "SIGNAL": "signal",
+    "INPUT_MISSING": "input",
+    "RESOURCE_EXHAUSTION": "exhausted",
+    "DISK_ALLOC_FULL": "exhausted",
+    "TASK_TIMEOUT": "time",
+    "TASK_MAX_RUN_TIME": "time",
+}
+
+
+class _Orders:
+    """The lines of the standard input."""
+
+    def __init__(self) -> None:
+        self._text = b""
+        self.open = True
+
+    def first(self) -> Dict[str, Any]:
+        """Wait for the first line, which must come."""
+        while b"\n" not in self._text and self._fill():
+            pass
+        line, _, self._text = self._text.partition(b"\n")
+        settings: Dict[str, Any] = json.loads(line)
+        return settings
+
+    def read(self) -> List[Dict[str, Any]]:
+        """Return the lines that are there."""
+        with suppress(BlockingIOError):
+            self._fill()
+        *lines, self._text = self._text.split(b"\n")
+        return [json.loads(line) for line in lines]
+
+    def _fill(self) -> bool:
+        data = os.read(0, _READ_BYTES)
+        self._text += data
+        self.open = bool(data)
+        return self.open
+
+
+class _Reports:
+    """Lines to the driver, sent together. What the binding prints does not get in between: it goes to the log."""
+
+    def __init__(self) -> None:
+        self._fd = os.dup(1)
+        os.dup2(2, 1)
+        self._lines: List[str] = []
+
+    def say(self, **report: Any) -> None:
+        """Add a line."""
+        self._lines.append(json.dumps(report))
+
+    def flush(self) -> None:
+        """Send what was added."""
+        if self._lines:
+            data = ("\n".join(self._lines) + "\n").encode()
+            self._lines.clear()
+            while data:
+                data = data[os.write(self._fd, data) :]
+
+
+class _Passes:
+    """Passes of Work Queue's own loop, each of which ends early when an order comes.
+
+    The binding's `wait` holds the interpreter and sleeps for up to a second whatever comes in. Inside of it is the loop that Work
+    Queue's foremen use, which watches one more descriptor: the standard input. Without it, orders wait for the end of a second.
+    """
+
+    def __init__(self, binding: Any, queue: Any) -> None:
+        self._queue = queue
+        self._input = self._lib = None
+        self._ready = ctypes.c_int(0)
+        with suppress(AttributeError, OSError, StopIteration):
+            lib = ctypes.CDLL(next(_libraries(binding)))
+            lib.work_queue_wait_internal.restype = lib.link_attach_to_fd.restype = ctypes.c_void_p
+            lib.update_catalog.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int]
+            pointers = [ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int]
+            lib.work_queue_wait_internal.argtypes = pointers
+            self._input, self._lib = lib.link_attach_to_fd(0), lib
+        os.set_blocking(0, False)
+
+    def next(self) -> Optional[int]:
+        """Do what is to be done, sleep if that is nothing, and return the address of a task that ended, if one did."""
+        if self._lib is None:
+            task = self._queue.wait(1)
+            return _address(task) if task else None
+        pointer = ctypes.addressof(self._ready)
+        found: Optional[int] = self._lib.work_queue_wait_internal(self._pointer, _PASS_S, self._input, pointer, None, -1)
+        return found
+
+    def announce(self) -> None:
+        """Tell the catalog about the queue, before the loop finds that it has to: it would take itself for a foreman."""
+        if self._lib is not None:
+            self._lib.update_catalog(self._pointer, None, 1)
+
+    @property
+    def _pointer(self) -> int:
+        return int(self._queue._work_queue)  # noqa: SLF001
+
+
+def _libraries(binding: Any) -> Iterator[str]:
+    """Yield the files that hold the binding's machine code."""
+    package = binding.__name__.rpartition(".")[0]
+    for name in (f"{package}.cwork_queue", f"{package}._cwork_queue", "_work_queue"):
+        module = sys.modules.get(name)
+        file = getattr(module, "__file__", None)
+        if file and not file.endswith(".py"):
+            yield file
+
+
+def _address(task: Any) -> int:
+    return int(task._task.this)  # noqa: SLF001
+
+
+class _Tasks:
+    """The tasks that Work Queue has, by the driver's numbers."""
+
+    def __init__(self, binding: Any, queue: Any, reports: _Reports, plan: Dict[str, Any]) -> None:
+        self._binding = binding
+        self._queue = queue
+        self._reports = reports
+        self._plan = plan
+        self._tasks: Dict[int, Any] = {}
+        self._numbers: Dict[int, int] = {}
+        self._waiting: Dict[int, None] = {}
+        results = [name for name in dir(binding) if name.startswith("WORK_QUEUE_RESULT_")]
+        self._results = {getattr(binding, name): name[len("WORK_QUEUE_RESULT_") :] for name in results}
+
+    def submit(self, number: int, buffers: Dict[str, str], timeout_s: Optional[float] = None) -> None:
+        """Hand a task to Work Queue. Its outputs go to the folder that has its number as name."""
+        task = self._binding.Task(self._plan["command"])
+        for local, remote, cache in self._plan["inputs"]:
+            task.specify_input_file(local, remote, cache=cache)
+        for remote, text in buffers.items():
+            task.specify_buffer(text, remote, cache=False)
+        for remote, cache in self._plan["outputs"]:
+            task.specify_output_file(f"{number}/{remote}", remote, cache=cache)
+        for name, amount in self._plan["resources"].items():
+            getattr(task, f"specify_{name}")(amount)
+        if timeout_s is not None:
+            task.specify_running_time(int(timeout_s * _MICROSECONDS))
+        # Work Queue gives a task back whose tries exceed its retries, and takes no retries at all to mean without end: a task
+        # that counts as tried once before is given back after its first loss.
+        task.specify_max_retries(1)
+        task._task.try_count = 1  # noqa: SLF001
+        self._queue.submit(task)
+        self._tasks[number] = task
+        self._numbers[_address(task)] = number
+        self._waiting[number] = None
+
+    def cancel(self, number: int) -> None:
+        """End a task, if it has not been reported; the worker kills it."""
+        task = self._tasks.get(number)
+        if task is not None:
+            self._queue.cancel_by_taskid(task.id)
+            self._forget(number)
+            self._reports.say(cancelled=number)
+
+    def finish(self, address: int) -> None:
+        """Report a task that Work Queue gave back."""
+        number = self._numbers[address]
+        task = self._tasks[number]
+        result = self._results.get(task.result, str(task.result))
+        self._reports.say(
+            done=number,
+            status=_STATUS.get(result, "lost"),
+            result=result,
+            exit=task.return_status,
+            host=task.hostname or "",
+            started=task._task.time_when_commit_start / _MICROSECONDS,  # noqa: SLF001
+            exceeded=_exceeded(task),
+        )
+        self._forget(number)
+
+    def report_started(self) -> None:
+        """Report the tasks that have begun to run."""
+        for number in list(self._waiting):
+            task = self._tasks[number]
+            state = self._queue.task_state(task.id)
+            if state == self._binding.WORK_QUEUE_TASK_READY:
+                continue
+            del self._waiting[number]
+            if state == self._binding.WORK_QUEUE_TASK_RUNNING:
+                began = task._task.time_when_commit_start / _MICROSECONDS  # noqa: SLF001
+                self._reports.say(started=number, host=task.hostname or "", time=began)
+
+    def _forget(self, number: int) -> None:
+        task = self._tasks.pop(number)
+        del self._numbers[_address(task)]
+        self._waiting.pop(number, None)
+        self._queue._task_table.pop(task.id, None)  # noqa: SLF001
+
+
+def _exceeded(task: Any) -> List[str]:
+    """Return the resources of which a task used too much."""
+    limits = task.limits_exceeded
+    return [name for name in ("cores", "memory", "disk", "wall_time") if limits and getattr(limits, name) >= 0]
+
+
+class _Survey:
+    """What changes slowly: which tasks run, which workers there are, what the catalog knows."""
+
+    def __init__(self, settings: Dict[str, Any], queue: Any, tasks: _Tasks, reports: _Reports) -> None:
+        self._needs = settings["resources"]
+        self._queue = queue
+        self._tasks = tasks
+        self._reports = reports
+        self._due_s = 0.0
+        self._last = (0, 0)
+
+    def look(self) -> None:
+        """Report what changed, not too often."""
+        now_s = time.monotonic()
+        if now_s < self._due_s:
+            return
+        self._due_s = now_s + _SURVEY_S
+        self._tasks.report_started()
+        stats = self._queue.stats
+        totals = {name: getattr(stats, f"total_{name}") for name in self._needs}
+        slots = min((int(totals[name]) // need for name, need in self._needs.items() if need), default=stats.workers_connected)
+        if (stats.workers_connected, slots) != self._last:
+            self._last = (stats.workers_connected, slots)
+            self._reports.say(workers=stats.workers_connected, slots=slots)
+
+
+def main() -> None:
+    """Serve until the standard input ends."""
+    _die_with_parent()
+    orders, reports = _Orders(), _Reports()
+    settings = orders.first()
+    binding = _binding(reports, settings["folder"])
+    os.chdir(settings["folder"])
+    try:
+        queue = _queue(binding, settings)
+        port = _listen(settings["address"], *settings["ports"])
+    except (OSError, ValueError) as error:
+        _refuse(reports, refused=str(error))
+    _bound_files(settings["largest_file"])
+    confined = _confine(settings["folder"])
+    if not confined:
+        print("warning: this kernel has no Landlock: what a worker sends back is held to its folder by nothing", file=sys.stderr)
+    reports.say(listening=port, confined=confined)
+    reports.flush()
+    _serve(settings, orders, reports, binding, queue)
+    # Without the interpreter's tidying up: the driver waits for this end, and the system closes everything.
+    os._exit(0)
+
+
+def _serve(settings: Dict[str, Any], orders: _Orders, reports: _Reports, binding: Any, queue: Any) -> None:
+    tasks = _Tasks(binding, queue, reports, settings)
+    survey = _Survey(settings, queue, tasks, reports)
+    passes = _Passes(binding, queue)
+    announced_s = float("-inf")
+    while orders.open:
+        if settings["catalog"] and time.monotonic() > announced_s + _ANNOUNCE_S:
+            announced_s = time.monotonic()
+            passes.announce()
+        address = passes.next()
+        if address is not None:
+            tasks.finish(address)
+            continue
+        for order in orders.read():
+            if "submit" in order:
+                tasks.submit(order["submit"], order["buffers"], order.get("timeout_s"))
+            else:
+                for number in order["cancel"]:
+                    tasks.cancel(number)
+        survey.look()
+        reports.flush()
+
+
+def _die_with_parent() -> None:
+    """End when the driver does, even inside of a call that hears nothing of the input's end."""
+    parent = os.getppid()
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _binding(reports: _Reports, folder: str) -> Any:
+    """Import Work Queue's module, which makes a temporary folder that is needed for nothing here."""
+    os.environ["TMPDIR"] = folder
+    problems = []
+    for name in _BINDINGS:
+        try:
+            binding = importlib.import_module(name)
+        except ImportError as error:
+            problems.append(str(error))
+            continue
+        with suppress(AttributeError, OSError):
+            os.rmdir(binding.staging_directory)
+        return binding
+    _refuse(reports, missing="; ".join(problems))
+
+
+def _refuse(reports: _Reports, **report: str) -> NoReturn:
+    reports.say(**report)
+    reports.flush()
+    os._exit(1)
+
+
+def _queue(binding: Any, settings: Dict[str, Any]) -> Any:
+    """Return a queue that listens somewhere. Only a named one is announced, and only to the catalog that was named with it."""
+    for name in [name for name in os.environ if name.startswith(("WORK_QUEUE_", "CATALOG_", "TCP_"))]:
+        del os.environ[name]
+    queue = binding.WorkQueue(port=0)
+    if settings["catalog"]:
+        host, _, port = settings["catalog"].rpartition(":")
+        queue.specify_catalog_server(host, int(port))
+        queue.specify_name(settings["name"])
+    if settings["password_file"] and not queue.specify_password_file(settings["password_file"]):
+        message = f"the password file {settings['password_file']} cannot be read, or is empty"
+        raise ValueError(message)
+    queue.specify_keepalive_interval(_KEEPALIVE_S)
+    queue.specify_keepalive_timeout(_KEEPALIVE_S)
+    return queue
+
+
+def _listen(address: str, lowest: int, highest: int) -> int:
+    """Put a listening socket of the wanted address and port in the place of Work Queue's own, which listens on every address."""
+    place = next(fd for fd in range(3, 1024) if _is_listening(fd))
+    for port in range(lowest, highest + 1):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as ours:
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                ours.bind((address, port))
+            except OSError as error:
+                if port < highest:
+                    continue
+                ports = f"port {port}" if lowest == highest else f"none of the ports {lowest} to {highest}"
+                message = f"{ports} of {address or 'this machine'} can be listened on: {error.strerror}"
+                raise OSError(message) from error
+            ours.listen(socket.SOMAXCONN)
+            ours.setblocking(False)
+            os.dup2(ours.fileno(), place, inheritable=False)
+            return int(ours.getsockname()[1])
+    raise AssertionError
+
+
+def _is_listening(fd: int) -> bool:
+    with suppress(OSError):
+        if stat.S_ISSOCK(os.fstat(fd).st_mode):
+            with socket.socket(fileno=os.dup(fd)) as probe:
+                return bool(probe.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    return False
+
+
+def _bound_files(largest: int) -> None:
+    """Bound every file that is written, and allow as many connections as the system does."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _confine(folder: str) -> bool:
+    """From now on write, make and remove regular files beneath `folder` only, and execute nothing; return whether that holds."""
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        abi = libc.syscall(_SYS_LANDLOCK_CREATE, None, 0, 1)
+    except (AttributeError, OSError):
+        return False
+    if not sys.platform.startswith("linux") or abi < 1:
+        return False
+    handled = _RIGHTS_OF_ABI[min(abi, 3)] & ~(_READ_FILE | _READ_DIR)
+    ruleset = libc.syscall(_SYS_LANDLOCK_CREATE, ctypes.byref(ctypes.c_uint64(handled)), 8, 0)
+    beneath = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    allowed = (_WRITE_FILE | _MAKE_REG | _REMOVE_FILE | _TRUNCATE) & handled
+    rule = allowed.to_bytes(8, sys.byteorder) + beneath.to_bytes(4, sys.byteorder)
+    refused = libc.syscall(_SYS_LANDLOCK_ADD, ruleset, 1, rule, 0)
+    refused = refused or libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    refused = refused or libc.syscall(_SYS_LANDLOCK_RESTRICT, ruleset, 0)
+    os.close(beneath)
+    os.close(ruleset)
+    return not refused
+
+
+if __name__ == "__main__":
+    main()

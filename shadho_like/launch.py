@@ -1,0 +1,71 @@
+"""What every attempt of an experiment runs, and the files that travel with it. Frozen data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from shadho_like.paths import ExperimentPaths
+from shadho_like.resources import Resources
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A file that travels with every attempt.
+
+    Attributes:
+        local: where it is here, absolute.
+        remote: its relative POSIX path in the sandbox.
+        cache: whether a worker may keep it between attempts.
+    """
+
+    local: Path
+    remote: str
+    cache: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFile:
+    """A file that comes back from every attempt, to the trial's folder.
+
+    Attributes:
+        local: its relative POSIX path in the trial's folder.
+        remote: its relative POSIX path in the sandbox.
+        cache: whether a worker may keep it.
+    """
+
+    local: str
+    remote: str
+    cache: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What every attempt of an experiment runs, and how. Either `command` or `objective` is given.
+
+    Attributes:
+        experiment: the experiment's name.
+        paths: its directory.
+        command: a command line for a POSIX shell, run in the sandbox.
+        objective: a Python callable, evaluated as `shadho_worker.run` would.
+        input_files, output_files: what travels besides the files of the wire format.
+        metric: the name of the searched metric.
+        evaluations: how often each sample is evaluated; the metric is the mean.
+        trials_per_task: how many trials share one task, each with a result of its own.
+        resources: what one task needs.
+        trial_timeout_s: an attempt that runs longer is killed, process group and all; None for no limit.
+    """
+
+    experiment: str
+    paths: ExperimentPaths
+    command: str | None = None
+    objective: Callable[..., Any] | None = None
+    input_files: tuple[InputFile, ...] = ()
+    output_files: tuple[OutputFile, ...] = ()
+    metric: str = "loss"
+    evaluations: int = 1
+    trials_per_task: int = 1
+    resources: Resources = field(default_factory=Resources)
+    trial_timeout_s: float | None = None
