@@ -1,32 +1,34 @@
 #!/usr/bin/env bash
-# Runs everything that must hold: style, types, import contracts, tests. Arguments go to pytest.
+# Makes .venv, installs what the tests need, and runs everything that must hold: scripts/check.sh, then pytest, which gets the
+# arguments and has the last line.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/environment.sh
-make_environment "[dev]" || exit 1
+make_environment dev ".[dev]" || exit 1
 
-if ! command -v work_queue_worker >/dev/null; then
-    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        apt-get update -qq >/dev/null
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends coop-computing-tools python3-workqueue >/dev/null
-    else
-        echo "Work Queue is missing, its tests are skipped. Install it with 'apt-get install coop-computing-tools python3-workqueue'" >&2
-        echo "on Debian, or 'conda install -c conda-forge ndcctools' elsewhere." >&2
-    fi
-fi
-
-failed=()
-check() {
-    local name=$1
-    shift
-    echo "== $name"
-    "$@" || failed+=("$name")
+has_work_queue() {
+    command -v work_queue_worker >/dev/null || return 1
+    local python
+    for python in .venv/bin/python python3 /usr/bin/python3; do
+        "$python" -c 'import ndcctools.work_queue' || "$python" -c 'import work_queue' && return
+    done 2>/dev/null
+    return 1
 }
-check ruff .venv/bin/ruff check
-check mypy .venv/bin/mypy
-check import-linter .venv/bin/lint-imports
-check pytest .venv/bin/python -m pytest -q "$@"
-if [ ${#failed[@]} -gt 0 ]; then
-    echo "failed: ${failed[*]}"
-    exit 1
+
+install_work_queue() {
+    echo "installing Work Queue"
+    apt-get update -qq && apt-get install -y -qq --no-install-recommends coop-computing-tools python3-workqueue
+}
+
+if ! has_work_queue && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    DEBIAN_FRONTEND=noninteractive install_work_queue </dev/null >/dev/null
 fi
+if ! has_work_queue; then
+    echo "Work Queue is not installed, so its tests cannot run. Debian, Ubuntu: apt-get install coop-computing-tools" >&2
+    echo "python3-workqueue; elsewhere: conda install -c conda-forge ndcctools" >&2
+fi
+
+bash scripts/check.sh
+checked=$?
+echo "== pytest"
+.venv/bin/python -m pytest "$@" && [ $checked -eq 0 ]

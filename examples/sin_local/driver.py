@@ -1,4 +1,4 @@
-"""The smallest sin(x), on this machine: the objective is a Python function, the workers are this machine's cores."""
+"""The smallest sin(x) on [0, pi], on this machine: the objective is a Python function, the workers are this machine's cores."""
 
 import math
 
@@ -10,5 +10,5 @@ def sin(params):
 
 
 if __name__ == "__main__":
-    opt = Shadho(sin, {"x": rand.uniform(0, math.pi)}, timeout=30, max_tasks=1000, seed=1)
+    opt = Shadho(sin, {"x": rand.uniform(0, math.pi)}, timeout=60, max_tasks=5000, seed=1)
     opt.run()
