@@ -16,11 +16,11 @@ has_work_queue() {
 }
 
 install_work_queue() {
-    echo "installing Work Queue"
     apt-get update -qq && apt-get install -y -qq --no-install-recommends coop-computing-tools python3-workqueue
 }
 
 if ! has_work_queue && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "installing Work Queue"
     DEBIAN_FRONTEND=noninteractive install_work_queue </dev/null >/dev/null
 fi
 if ! has_work_queue; then
