@@ -1,4 +1,4 @@
-"""The user's settings of the cluster: `opt.config.workqueue.name = "x"`, or a `.shadhorc` file. Checked when they are set."""
+"""The user's settings of the cluster: `opt.config.workqueue.name = "x"`, or a file `.shadhorc`. Checked when they are set."""
 
 from __future__ import annotations
 
@@ -7,71 +7,70 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from shadho_like.engine.workqueue_options import WorkQueueOptions
 from shadho_like.errors import OptionError, nearest
 from shadho_like.resources import Resources
 
-_TEXT, _COUNT, _PORT = "a text", "a whole number of at least 0", "a port (0 to 65535, 0 for any free one) or a range like 9000-9100"
-_WORKQUEUE: Mapping[str, str] = {
-    "name": _TEXT,
-    "port": _PORT,
-    "address": _TEXT,
-    "password_file": _TEXT,
-    "catalog": "host:port of a catalog server",
-    "python": _TEXT,
-    "cores": _COUNT,
-    "memory": _COUNT,
-    "disk": _COUNT,
-    "gpus": _COUNT,
-}
-
 
 class WorkQueueSettings:
-    """The section `workqueue`. Unset settings are None.
+    """The section `workqueue`. A setting that is not set is None.
 
     Attributes:
         name: the name by which workers find the search: `wq_worker -M name`.
-        port: where the manager listens: a port, a range, or 0 for any free one.
-        address: the address that workers are told to use, where this host's own does not do.
+        port: where the manager listens: a port, a range like "9000-9100", or 0 for any free one.
+        address: the address of this machine to listen on, which workers are then told to use.
         password_file: a file whose contents workers must know.
         catalog: a catalog server, host:port; nothing is announced anywhere without one.
         python: the interpreter that evaluates callables on workers.
-        cores, memory, disk, gpus: what one task needs; memory and disk in MiB.
+        cores: processor cores that one task needs.
+        memory: memory that one task needs, in MiB.
+        disk: room on the disk that one task needs, in MiB.
+        gpus: GPUs that one task needs.
     """
 
-    name: str | None
-    port: int | str | None
-    address: str | None
-    password_file: str | None
-    catalog: str | None
-    python: str | None
-    cores: int | None
-    memory: int | None
-    disk: int | None
-    gpus: int | None
-
-    def __init__(self) -> None:
-        for key in _WORKQUEUE:
-            object.__setattr__(self, key, None)
+    name: str | None = None
+    port: int | str | None = None
+    address: str | None = None
+    password_file: str | None = None
+    catalog: str | None = None
+    python: str | None = None
+    cores: int | None = None
+    memory: int | None = None
+    disk: int | None = None
+    gpus: int | None = None
 
     def __setattr__(self, key: str, value: Any) -> None:
-        if key not in _WORKQUEUE:
-            message = f"config.workqueue has no setting {key!r}: {nearest(key, _WORKQUEUE)}"
+        if key not in _KEYS:
+            raise _unknown(key)
+        if value is not None and not _fits(key, value):
+            message = f"config.workqueue.{key} takes {_KEYS[key]}, not {value!r}"
             raise OptionError(message)
-        if value is not None and not _fits(_WORKQUEUE[key], value):
-            message = f"config.workqueue.{key} takes {_WORKQUEUE[key]}, not {value!r}"
-            raise OptionError(message)
-        object.__setattr__(self, key, value)
+        super().__setattr__(key, value)
 
     def __getattr__(self, key: str) -> Any:
-        """Name the nearest setting where there is no such one."""
+        """Say which setting comes nearest; called for unknown ones only."""
         if key.startswith("__"):
             raise AttributeError(key)
-        message = f"config.workqueue has no setting {key!r}: {nearest(key, _WORKQUEUE)}"
-        raise OptionError(message)
+        raise _unknown(key)
 
     def resources(self) -> Resources:
         """Return what one task needs."""
         return Resources(self.cores, self.memory, self.disk, self.gpus)
+
+    def engine_options(self, name: str) -> WorkQueueOptions:
+        """Return the options of the engine, for a search that is called `name` unless a setting says otherwise.
+
+        Raises:
+            OptionError: the password file is not there.
+        """
+        return WorkQueueOptions(
+            name=self.name or name,
+            port=self.port or 0,
+            address=self.address or "",
+            catalog=self.catalog,
+            password_file=self.password_file,
+            python=self.python,
+        )
 
 
 class Settings:
@@ -81,61 +80,117 @@ class Settings:
         workqueue: how the search meets its workers.
     """
 
-    __slots__ = ("workqueue",)
+    workqueue: WorkQueueSettings
 
     def __init__(self) -> None:
-        self.workqueue = WorkQueueSettings()
+        super().__setattr__("workqueue", WorkQueueSettings())
+
+    def __setattr__(self, key: str, value: Any) -> None:
+        if key != "workqueue":
+            raise _unknown_section(key)
+        message = f'config.workqueue is a section: set one of its settings, as in config.workqueue.name = "x", not {value!r}'
+        raise OptionError(message)
 
     def __getattr__(self, key: str) -> Any:
-        """Name the nearest section where there is no such one."""
+        """Say which section comes nearest; called for unknown ones only."""
         if key.startswith("__"):
             raise AttributeError(key)
-        message = f"config has no section {key!r}: {nearest(key, self.__slots__)}"
-        raise OptionError(message)
+        raise _unknown_section(key)
 
     @classmethod
     def load(cls) -> Settings:
         """Return the settings of `.shadhorc` in this folder, else in the home folder, else none.
 
         Raises:
-            OptionError: a section, key or value in the file is wrong; the message names the file.
+            OptionError: a section, key or value in the file is wrong; the message names the file and the line.
         """
         settings = cls()
-        for folder in (Path.cwd(), Path.home()):
-            path = folder / ".shadhorc"
+        for path in (Path.cwd() / ".shadhorc", Path.home() / ".shadhorc"):
             if path.is_file():
-                settings._read(path)  # noqa: SLF001
+                settings.read(path)
                 break
         return settings
 
-    def _read(self, path: Path) -> None:
-        parser = configparser.ConfigParser(interpolation=None)
+    def read(self, path: Path) -> None:
+        """Take over what an INI file sets.
+
+        Raises:
+            OptionError: as `load`.
+        """
+        parser = configparser.ConfigParser(interpolation=None, default_section="")
         try:
-            parser.read_string(path.read_text(encoding="utf-8"), str(path))
+            text = path.read_text(encoding="utf-8")
+            parser.read_string(text, str(path))
         except (configparser.Error, OSError, UnicodeDecodeError) as error:
             message = f"{path} cannot be read: {' '.join(str(error).split())}"
             raise OptionError(message) from error
         for section in parser.sections():
-            for key, text in parser.items(section):
+            for key, value in [("", ""), *parser.items(section)]:
                 try:
-                    setattr(getattr(self, section), key, _parsed(_WORKQUEUE.get(key, _TEXT), text))
+                    self._set(section, key, value)
                 except OptionError as error:
-                    message = f"{path}: {error}"
+                    message = f"{path}, line {_line_of(text, section, key)}: {error}"
                     raise OptionError(message) from error
 
+    def _set(self, section: str, key: str, value: str) -> None:
+        """Set what a file says; without a key, only look whether there is such a section."""
+        settings = getattr(self, section)
+        if key:
+            number = _KEYS.get(key) in {_COUNT, _PORT} and value.isdecimal()
+            setattr(settings, key, int(value) if number else value)
 
-def _parsed(kind: str, text: str) -> Any:
-    return int(text) if kind in {_COUNT, _PORT} and text.strip().isdigit() else text
+
+_TEXT, _COUNT = "a text", "a whole number of at least 0"
+_PORT, _CATALOG = 'a port, a range like "9000-9100", or 0 for any free port', "host:port of a catalog server"
+_KEYS: Mapping[str, str] = {
+    "name": _TEXT,
+    "port": _PORT,
+    "address": _TEXT,
+    "password_file": _TEXT,
+    "catalog": _CATALOG,
+    "python": _TEXT,
+    "cores": _COUNT,
+    "memory": _COUNT,
+    "disk": _COUNT,
+    "gpus": _COUNT,
+}
 
 
-def _fits(kind: str, value: Any) -> bool:
-    if kind == _COUNT:
-        return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    if kind == _PORT:
-        if isinstance(value, str):
-            first, _, last = value.partition("-")
-            return first.isdigit() and last.isdigit() and 0 < int(first) <= int(last) <= 65535
-        return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 65535
-    if not isinstance(value, str) or not value.strip() or any(character in value for character in "\0\n"):
+def _fits(key: str, value: Any) -> bool:
+    if isinstance(value, bool):
         return False
-    return kind == _TEXT or (":" in value and value.rpartition(":")[2].isdigit())
+    if _KEYS[key] == _COUNT:
+        return isinstance(value, int) and value >= 0
+    if _KEYS[key] == _PORT and isinstance(value, int):
+        return _engine_takes(key, value)
+    return isinstance(value, str) and bool(value.strip()) and value.isprintable() and (_KEYS[key] == _TEXT or _engine_takes(key, value))
+
+
+def _engine_takes(key: str, value: Any) -> bool:
+    try:
+        WorkQueueOptions(name="any", **{key: value})
+    except OptionError:
+        return False
+    return True
+
+
+def _unknown(key: str) -> OptionError:
+    return OptionError(f"config.workqueue has no setting {key!r}: {nearest(key, _KEYS)}")
+
+
+def _unknown_section(key: str) -> OptionError:
+    return OptionError(f"config has no section {key!r}: {nearest(key, ['workqueue'])}")
+
+
+def _line_of(text: str, section: str, key: str) -> int:
+    """Return the number of the line that sets a key, or that opens the section where there is no key."""
+    here = False
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if stripped.startswith("["):
+            here = stripped[1:].partition("]")[0] == section
+            if here and not key:
+                return number
+        elif here and stripped.replace(":", "=").partition("=")[0].strip().lower() == key:
+            return number
+    return 1

@@ -1,0 +1,122 @@
+"""What a user may set, and what is said when it cannot be: whole texts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shadho_like.engine.workqueue_options import WorkQueueOptions
+from shadho_like.errors import OptionError
+from shadho_like.resources import Resources
+from shadho_like.settings import Settings
+
+KNOWN = "Known: address, catalog, cores, disk, gpus, memory, name, password_file, port, python."
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder, with the current one in it."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path
+
+
+def said(path: Path, text: str) -> str:
+    """Return what is said of a file."""
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(OptionError) as caught:
+        Settings.load()
+    return str(caught.value)
+
+
+def test_nothing_is_set_at_first(home: Path) -> None:
+    settings = Settings.load()
+    assert settings.workqueue.name is None
+    assert settings.workqueue.resources() == Resources()
+    assert settings.workqueue.engine_options("sin") == WorkQueueOptions(name="sin")
+
+
+def test_what_is_set_reaches_the_engine(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("secret", encoding="utf-8")
+    workqueue = Settings().workqueue
+    workqueue.name = "shadho_sin_ex"
+    workqueue.port = "9000-9100"
+    workqueue.catalog = "localhost:9097"
+    workqueue.password_file = str(tmp_path / "password")
+    workqueue.cores, workqueue.memory, workqueue.disk, workqueue.gpus = 2, 4096, 1000, 1
+    assert workqueue.resources() == Resources(cores=2, memory_mb=4096, disk_mb=1000, gpus=1)
+    assert workqueue.engine_options("other") == WorkQueueOptions(
+        name="shadho_sin_ex", port="9000-9100", catalog="localhost:9097", password_file=str(tmp_path / "password")
+    )
+
+
+def test_two_searches_share_no_settings() -> None:
+    Settings().workqueue.name = "one"
+    assert Settings().workqueue.name is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "takes"),
+    [
+        ("name", 3, "a text, not 3"),
+        ("name", "", "a text, not ''"),
+        ("name", "a\nb", "a text, not 'a\\nb'"),
+        ("port", 70000, 'a port, a range like "9000-9100", or 0 for any free port, not 70000'),
+        ("port", "9100-9000", "a port, a range like \"9000-9100\", or 0 for any free port, not '9100-9000'"),
+        ("port", True, 'a port, a range like "9000-9100", or 0 for any free port, not True'),
+        ("catalog", "host:port", "host:port of a catalog server, not 'host:port'"),
+        ("cores", "four", "a whole number of at least 0, not 'four'"),
+        ("gpus", -1, "a whole number of at least 0, not -1"),
+        ("memory", 1.5, "a whole number of at least 0, not 1.5"),
+    ],
+)
+def test_a_value_that_cannot_be(key: str, value: Any, takes: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        setattr(Settings().workqueue, key, value)
+    assert str(caught.value) == f"config.workqueue.{key} takes {takes}"
+
+
+def test_a_name_that_is_none() -> None:
+    settings = Settings()
+    with pytest.raises(OptionError) as caught:
+        settings.workqueue.nmae = "x"
+    assert str(caught.value) == f"config.workqueue has no setting 'nmae': did you mean 'name'? {KNOWN}"
+    with pytest.raises(OptionError, match="config.workqueue has no setting 'core': did you mean 'cores'"):
+        _ = settings.workqueue.core
+    with pytest.raises(OptionError, match="config has no section 'work_queue': did you mean 'workqueue'"):
+        _ = settings.work_queue
+    with pytest.raises(OptionError, match="config has no section 'name'"):
+        settings.name = "x"
+    with pytest.raises(OptionError, match="config.workqueue is a section"):
+        settings.workqueue = "x"  # type: ignore[assignment]
+
+
+def test_a_password_file_that_is_not_there(home: Path) -> None:
+    settings = Settings()
+    settings.workqueue.password_file = "nowhere"
+    with pytest.raises(OptionError, match=f"there is no file 'nowhere' in {home}/here"):
+        settings.workqueue.engine_options("x")
+
+
+def test_the_file_here_goes_before_the_one_at_home(home: Path) -> None:
+    (home / ".shadhorc").write_text("[workqueue]\nname = home\nport = 9123\n", encoding="utf-8")
+    assert (Settings.load().workqueue.name, Settings.load().workqueue.port) == ("home", 9123)
+    (home / "here/.shadhorc").write_text("[workqueue]\nName = here\nport: 9000-9100\ncores = 4\n", encoding="utf-8")
+    workqueue = Settings.load().workqueue
+    assert (workqueue.name, workqueue.port, workqueue.cores) == ("here", "9000-9100", 4)
+
+
+def test_a_wrong_line_is_named(home: Path) -> None:
+    path = home / "here/.shadhorc"
+    start = f"{path}, line"
+    text = "# mine\n[workqueue]\nname = a\npotr = 9000\n"
+    assert said(path, text) == f"{start} 4: config.workqueue has no setting 'potr': did you mean 'port'? {KNOWN}"
+    text = "[workqueue]\n\ncores = many\n"
+    assert said(path, text) == f"{start} 3: config.workqueue.cores takes a whole number of at least 0, not 'many'"
+    text = "[workqueue]\ncores = 1\n\n[globl]\n"
+    assert said(path, text) == f"{start} 4: config has no section 'globl': Known: workqueue."
+    assert said(path, "name = a\n").startswith(f"{path} cannot be read: File contains no section headers.")
+    assert said(path, "[workqueue]\nname = a\nname = b\n").startswith(f"{path} cannot be read: While reading from")
