@@ -163,7 +163,9 @@ def _fits(key: str, value: Any) -> bool:
         return isinstance(value, int) and value >= 0
     if _KEYS[key] == _PORT and isinstance(value, int):
         return _engine_takes(key, value)
-    return isinstance(value, str) and bool(value.strip()) and value.isprintable() and (_KEYS[key] == _TEXT or _engine_takes(key, value))
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+        return False
+    return _KEYS[key] == _TEXT or _engine_takes(key, value)
 
 
 def _engine_takes(key: str, value: Any) -> bool:
