@@ -149,8 +149,10 @@ class Experiment:
 
     def _pass(self, engine: Engine, options: RunOptions, interrupts: Interrupts | None, began_s: float) -> Step:
         """Wait for something to happen, and commit it."""
-        left_s = _WAKE_S if options.timeout_s is None else began_s + options.timeout_s - engine.now()
-        updates = engine.wait(max(0.0, min(_WAKE_S, left_s)), interrupts.fd if interrupts else None)
+        patience_s = _WAKE_S
+        if options.timeout_s is not None and self.state.stopping is None:
+            patience_s = max(0.0, min(_WAKE_S, began_s + options.timeout_s - engine.now()))
+        updates = engine.wait(patience_s, interrupts.fd if interrupts else None)
         turns: list[Turn] = []
         notices: list[str] = []
         for update in updates:
