@@ -1,18 +1,21 @@
-"""The command `shadho`: reads experiments for a person or a program. Options in, text out."""
+"""The command `shadho`: reads experiments for a person or a program. Heavy imports come with the command."""
 
 from __future__ import annotations
 
 import json
-import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from shadho_like import __version__
 from shadho_like.errors import ShadhoError, UserError
+
+if TYPE_CHECKING:
+    from shadho_like.trial import Trial
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -29,62 +32,85 @@ def status(directory: Path, *, as_json: bool) -> None:
 
     Example: shadho status experiments/sin
     """
-    from shadho_like.journal import JournalReader  # noqa: PLC0415
+    from shadho_like.journal import JournalReader
 
     with _said_plainly(), JournalReader(directory) as journal:
-        config, counts, driver = journal.config, journal.counts(), journal.driver()
+        config = journal.config
         best = journal.best(smaller_is_better=config["smaller_is_better"])
-        lost = journal.lost_attempts()
-    if as_json:
-        found = {"number": best.number, "metric": best.metric, "hyperparameters": best.hparams} if best else None
-        value = {"name": config["name"], "metric": config["metric"], "trials": counts, "lost_attempts": lost}
-        click.echo(json.dumps({**value, "best": found, "driver": driver}))
-        return
-    running = f"running (process {driver.get('pid')} on {driver.get('host')})" if driver is not None else "not running"
-    click.echo(f"{config['name']}: {running}")
-    click.echo("trials: " + (", ".join(f"{count} {state.lower()}" for state, count in sorted(counts.items())) or "none yet"))
-    if lost:
-        click.echo(f"attempts lost to machines and run again: {lost}")
-    if best is not None:
-        click.echo(f"best {config['metric']}: {best.metric} (trial {best.number})")
-        click.echo(f"hyperparameters: {json.dumps(best.hparams)}")
+        value = {
+            "name": config["name"],
+            "driver": journal.driver(),
+            "trials": journal.counts(),
+            "lost_attempts": journal.lost_attempts(),
+            "metric": config["metric"],
+            "best": {"number": best.number, "metric": best.metric, "hyperparameters": best.hparams} if best else None,
+        }
+        click.echo(json.dumps(value) if as_json else "\n".join(_status_lines(value)))
 
 
 @cli.command()
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
-def trials(directory: Path, *, as_csv: bool, as_json: bool) -> None:
+@click.option("--csv", "form", flag_value="csv", help="Print comma-separated values, a column for each hyperparameter.")
+@click.option("--json", "form", flag_value="json", help="Print one JSON object a line.")
+def trials(directory: Path, form: str | None) -> None:
     """Print the trials of the search in DIRECTORY, a line each.
 
     Example: shadho trials experiments/sin --csv > trials.csv
     """
-    from shadho_like.journal import JournalReader  # noqa: PLC0415
-    from shadho_like.table import rows, write_csv  # noqa: PLC0415
+    from shadho_like.journal import JournalReader
+    from shadho_like.table import rows, write_csv
 
     with _said_plainly(), JournalReader(directory) as journal:
         metric = journal.config["metric"]
-        if as_csv:
+        if form == "csv":
             write_csv(journal.trials, metric, sys.stdout)
-        elif as_json:
+        elif form == "json":
             for row in rows(journal.trials, metric):
                 click.echo(json.dumps(row))
         else:
-            _print_table(list(rows(journal.trials, metric)))
+            _print_table(journal.trials(), metric)
 
 
-def _print_table(lines: list[dict[str, object]]) -> None:
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+def main() -> None:
+    """Run the command."""
+    cli(prog_name="shadho")
 
-    if not lines:
-        click.echo("no trials yet")
-        return
-    table = Table(*lines[0], box=None, pad_edge=False)
-    for line in lines:
-        table.add_row(*(Text("" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)) for value in line.values()))
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+def _status_lines(value: dict[str, Any]) -> Iterator[str]:
+    driver, best = value["driver"], value["best"]
+    who = f" (process {driver['pid']} on {driver['host']})" if driver else ""
+    yield f"{value['name']}: {'not running' if driver is None else 'running'}{who}"
+    yield "trials: " + (", ".join(f"{count} {state.lower()}" for state, count in sorted(value["trials"].items())) or "none yet")
+    if value["lost_attempts"]:
+        yield f"attempts lost to machines and run again: {value['lost_attempts']}"
+    if best:
+        yield f"best {value['metric']}: {best['metric']} (trial {best['number']})"
+        yield f"hyperparameters: {json.dumps(best['hyperparameters'])}"
+
+
+def _print_table(trials: Iterable[Trial], metric: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("trial", "state", metric, "hyperparameters", "attempts", "seconds", "host", "failure", box=None, pad_edge=False)
+    for trial in trials:
+        table.add_row(*_cells(trial))
+    Console(markup=False, emoji=False, highlight=False, width=None if sys.stdout.isatty() else 10_000).print(table)
+
+
+def _cells(trial: Trial) -> Iterator[str]:
+    from shadho_like.space import flatten
+
+    seconds = trial.finished_s - trial.started_s if trial.finished_s is not None and trial.started_s is not None else None
+    yield from (str(trial.number), trial.state.value.lower(), _short(trial.metric))
+    yield " ".join(f"{name}={_short(value)}" for name, value in flatten(trial.hparams).items())
+    yield str(trial.attempt if trial.started_s is not None else 0)
+    yield "" if seconds is None else f"{seconds:.1f}"
+    yield from (trial.host, trial.failure.message if trial.failure else "")
+
+
+def _short(value: Any) -> str:
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 @contextmanager
@@ -92,15 +118,7 @@ def _said_plainly() -> Iterator[None]:
     """End with one line and a status: 2 for the user's mistake, 1 for the world's refusal."""
     try:
         yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(141) from None
+        sys.stdout.flush()  # while click still looks: a reader that went away is its affair
     except ShadhoError as error:
         click.echo(f"error: {error}", err=True)
         raise SystemExit(2 if isinstance(error, UserError) else 1) from None
-
-
-def main() -> None:
-    """Run the command."""
-    cli(prog_name="shadho")
