@@ -178,6 +178,8 @@ class _Tasks:
             getattr(task, f"specify_{name}")(amount)
         if timeout_s is not None:
             task.specify_running_time(int(timeout_s * _MICROSECONDS))
+        # Of tasks of one priority Work Queue takes the youngest first, and the oldest might wait for ever.
+        task.specify_priority(-number)
         # Work Queue gives a task back whose tries exceed its retries, and takes no retries at all to mean without end: a task
         # that counts as tried once before is given back after its first loss.
         task.specify_max_retries(1)
