@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from shadho_like.experiment import Step
@@ -36,9 +37,8 @@ class Progress:
 
     def __enter__(self) -> Progress:
         if sys.stdout.isatty():
-            from rich.live import Live  # noqa: PLC0415
-
-            self._live = Live("starting", transient=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+            self._live = _live()
+        if self._live is not None:
             self._live.start()
             self._due_s = 0.0
         return self
@@ -50,7 +50,7 @@ class Progress:
     def notice(self, text: str) -> None:
         """Print a line, above the live one where there is one."""
         if self._live is not None:
-            self._live.console.print(text, markup=False, highlight=False)
+            self._live.console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
         else:
             print(text, flush=True)
 
@@ -61,45 +61,62 @@ class Progress:
             self._done_before = _done(step)
         if now_s < self._due_s:
             return
-        self._due_s = now_s + (_PLAIN_S if self._live is None else _LIVE_S)
+        line = " · ".join(self._parts(step, _done(step), _done(step) - self._done_before))
         if self._live is None:
-            print(self._line(step), flush=True)
+            self._due_s = now_s + _PLAIN_S
+            print(line, flush=True)
         else:
-            self._live.update(self._line(step), refresh=True)
+            from rich.text import Text
 
-    def _line(self, step: Step) -> str:
-        done = _done(step)
-        of = f"/{self._max_trials}" if self._max_trials else ""
-        parts = [f"{done}{of} trials done", f"{step.running} running"]
+            self._due_s = now_s + _LIVE_S
+            self._live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
+
+    def _parts(self, step: Step, done: int, done_now: int) -> Iterator[str]:
+        yield f"{done}/{self._max_trials} trials done" if self._max_trials else f"{done} trials done"
+        yield f"{step.running} running"
         if failed := step.counts[TrialState.FAILED]:
-            parts.append(f"{failed} failed")
+            yield f"{failed} failed"
         if step.best is not None:
-            parts.append(f"best {self._metric} {step.best.metric:.6g} (trial {step.best.trial})")
-        if step.elapsed_s > 0 and self._done_before is not None and done > self._done_before:
-            rate = (done - self._done_before) / step.elapsed_s
-            parts.append(f"{rate:.3g}/s" if rate >= 1 else f"{rate * 60:.3g}/min")
+            yield f"best {self._metric} {step.best.metric:.6g} (trial {step.best.trial})"
+        rate = done_now / step.elapsed_s if step.elapsed_s > 0 else 0.0
+        if rate:
+            yield f"{rate:.3g}/s" if rate >= 1 else f"{rate * 60:.3g}/min"
         if step.engine.workers is not None:
-            parts.append(f"{step.engine.workers} worker{'' if step.engine.workers == 1 else 's'}")
-        if self._timeout_s is not None:
-            parts.append(f"{_duration(self._timeout_s - step.elapsed_s)} left")
-        return " · ".join(parts)
+            yield f"{step.engine.workers} worker{'' if step.engine.workers == 1 else 's'}"
+        left_s = [self._timeout_s - step.elapsed_s] if self._timeout_s is not None else []
+        if rate and self._max_trials:
+            left_s.append((self._max_trials - done) / rate)
+        if left_s:
+            yield f"{_duration(min(left_s))} left"
 
 
 def print_result(result: Result) -> None:
     """Print the optimum, the counts, why trials failed, and where everything is."""
-    counts = result.counts
-    print(f"Optimal {result.metric}: {'none: no trial completed' if result.best_value is None else result.best_value}")
-    if result.best_trial is not None:
-        print(f"With hyperparameters: {json.dumps(result.best_trial.hparams)}")
-        if result.best_trial.metrics:
-            print(f"And other results: {json.dumps(result.best_trial.metrics)}")
-    said = [f"{counts.get('COMPLETED', 0)} completed", f"{counts.get('FAILED', 0)} failed", f"{result.lost} lost"]
-    print(f"Trials: {', '.join(said)} attempts, {result.running} running when it stopped")
-    if counts.get("FAILED"):
+    counts, best = result.counts, result.best_trial
+    print(f"Optimal {result.metric}: {'none, for no trial completed' if best is None else best.metric}")
+    if best is not None:
+        print(f"With hyperparameters: {json.dumps(best.hparams)}")
+    if best is not None and best.metrics:
+        print(f"And other results: {json.dumps(best.metrics)}")
+    completed, failed = counts.get("COMPLETED", 0), counts.get("FAILED", 0)
+    said = [f"{completed} completed", f"{failed} failed", f"{result.running} running when it stopped"]
+    print(f"Trials: {', '.join(said)}; {result.lost} attempts lost to machines")
+    if failed:
         with JournalReader(result.directory) as journal:
             message, count = journal.commonest_failure()
-        print(f"Most failed for this reason ({count} trials): {message}")
-    print(f"All of it: {result.directory}")
+        print(f"{'It' if failed == 1 else f'{count} of them'} failed for this reason: {message}")
+    print(f"All of it: {result.directory}", flush=True)
+
+
+def _live() -> Live | None:
+    """Return a live line, or None where the terminal cannot rewrite one."""
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console()
+    if not console.is_terminal or console.is_dumb_terminal:
+        return None
+    return Live("starting", console=console, transient=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
 
 
 def _done(step: Step) -> int:
@@ -107,8 +124,6 @@ def _done(step: Step) -> int:
 
 
 def _duration(seconds: float) -> str:
-    whole = max(0, round(seconds))
-    hours, rest = divmod(whole, 3600)
+    hours, rest = divmod(max(0, round(seconds)), 3600)
     minutes, seconds_left = divmod(rest, 60)
     return f"{hours}:{minutes:02}:{seconds_left:02}" if hours else f"{minutes}:{seconds_left:02}"
-
