@@ -1,56 +1,51 @@
-"""The file by which workers find a running driver, under `$SHADHO_HOME`. Its form belongs to `wq_worker`, who reads it."""
+"""The driver's side of being found by workers: publish a file, withdraw it. Its format is `shadho_rendezvous`'s."""
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import stat
-import time
+from contextlib import suppress
 from pathlib import Path
 
-import wq_worker
+import shadho_rendezvous
+from shadho_rendezvous import Rendezvous
 
 from shadho_like.errors import WorldError
+from shadho_like.paths import shadho_home
+
+__all__ = ["Rendezvous", "find", "publish", "withdraw"]
 
 
 def publish(name: str, *, host: str, port: int, run_id: str, password_file: str | None = None) -> Path:
-    """Say that this process serves the search `name`, and return the file that says so.
+    """Have workers that look for `name` find this process; return the file that says so, for `withdraw`.
 
     Args:
-        name: the search's name, any text.
-        host: the address that workers on other machines use.
-        port: the manager's port.
-        run_id: this run's id.
-        password_file: the file with the password that workers must know.
+        name: what workers ask for.
+        host: a name or address of this machine that other machines can reach.
+        port: of the manager.
+        run_id: another one for each run.
+        password_file: the path of the password file that workers need.
 
     Raises:
-        WorldError: the folder cannot be made, or others may write to it.
+        WorldError: the folder cannot be written, or others can write to it.
     """
-    path = wq_worker.rendezvous_path(name, run_id)
-    entry = wq_worker.Rendezvous(name, host, port, os.getpid(), socket.gethostname(), run_id, time.time(), password_file)
     try:
-        for folder in (path.parent.parent, path.parent):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _check_owner(folder)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(fd, "w", encoding="utf-8") as file:
-            json.dump({"version": 1, **entry._asdict()}, file)
-        temporary.replace(path)
-    except OSError as error:
-        message = f"{path}: {error.strerror}; set SHADHO_HOME to a folder of yours that the workers see too"
-        raise WorldError(message) from error
-    return path
+        return Path(shadho_rendezvous.publish(str(shadho_home()), name, host, port, run_id, password_file))
+    except shadho_rendezvous.RendezvousError as error:
+        raise WorldError(str(error)) from error
 
 
 def withdraw(path: Path) -> None:
-    """Remove the file; one that is gone already is no error."""
-    path.unlink(missing_ok=True)
+    """Remove what `publish` wrote; it may be gone already."""
+    with suppress(OSError):
+        path.unlink()
 
 
-def _check_owner(folder: Path) -> None:
-    about = folder.stat()
-    if about.st_uid != os.getuid() or about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        message = f"{folder} may be written by others, who could send workers astray: chmod go-w it, or set SHADHO_HOME"
-        raise WorldError(message)
+def find(name: str) -> list[Rendezvous]:
+    """Return the running drivers of this name, newest first.
+
+    Raises:
+        WorldError: others can write to the folder.
+    """
+    try:
+        return shadho_rendezvous.find(str(shadho_home()), name)
+    except shadho_rendezvous.RendezvousError as error:
+        raise WorldError(str(error)) from error

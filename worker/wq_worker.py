@@ -1,352 +1,296 @@
-"""`wq_worker -M name`: finds a running search, keeps a `work_queue_worker` working for it, and leaves no process behind.
+"""The command that offers this machine to a search: finds the driver by its name, runs `work_queue_worker` for it, and finds it
+again when it comes back. What one run of that program means is in `shadho_connection`.
 
-Stands alone: Python 3.8, standard library only. It also owns the form of the rendezvous files by which drivers are found.
-
-Three processes watch each other, so that kill -9 of any one leaves nothing running: this one looks for the search; its guard
-holds a pipe to it and starts `work_queue_worker`, which dies with the guard. Both adopt what is orphaned below them.
+Standard library and Python 3.8 only: it is installed where no driver ever runs.
 """
 
+from __future__ import annotations
+
 import argparse
-import ctypes
-import json
 import os
-import select
+import re
 import shutil
 import signal
-import socket
-import stat
-import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, NoReturn, Optional, Tuple
-from urllib.parse import quote
+from dataclasses import dataclass
+from typing import NoReturn, Sequence
 
-RENDEZVOUS_FOLDER = "rendezvous"
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
-_GRACE_S = 10.0
+import shadho_guard
+import shadho_rendezvous
+from shadho_connection import Connection, End, Program, Signalled, raise_on_signals, say
+
+RELEASED_STATUS = 0
+MISUSED_STATUS = 2
+IDLE_STATUS = 3
+
+_DEFAULT_TIMEOUT_S = 900
+_SHORTEST_PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 5.0
+_CONNECT_TIMEOUT_S = 1
+_CATALOG_TIMEOUT_S = 5
 
 
-class Rendezvous(NamedTuple):
-    """Where a running search can be joined.
+class Misused(Exception):
+    """The user's mistake; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says.
 
     Attributes:
-        name: the search's name.
-        host: the address that workers use.
-        port: its manager's port.
-        pid: its driver's process.
-        machine: the host name of the driver's machine.
-        run: the run's id.
-        started_s: when the run began, Unix time.
-        password_file: what workers must know, if anything.
+        name: of the driver, None if `address` is given.
+        address: host and port of the manager.
+        catalog: where to ask for the name, None for nowhere.
+        cores: None for what this process may use.
+        memory_mb: None for all of the machine's.
+        disk_mb: None for all that is free.
+        timeout_s: how long to stay without work.
+        password_file: None for what the driver says.
+        folder: in which a folder is made for everything that is written, None for the system's temporary one.
+        others: for `work_queue_worker`.
     """
 
-    name: str
-    host: str
-    port: int
-    pid: int
-    machine: str
-    run: str
-    started_s: float
-    password_file: Optional[str] = None
+    name: str | None
+    address: tuple[str, int] | None
+    catalog: str | None
+    cores: int | None
+    memory_mb: int | None
+    disk_mb: int | None
+    timeout_s: int
+    password_file: str | None
+    folder: str | None
+    others: tuple[str, ...]
+
+    @property
+    def called(self) -> str:
+        """What the user calls the manager."""
+        return self.name if self.address is None else "{}:{}".format(*self.address)  # type: ignore[return-value]
 
 
-def shadho_home() -> Path:
-    """Return `$SHADHO_HOME`, by default `~/.shadho_like`."""
-    return Path(os.environ.get("SHADHO_HOME") or Path.home() / ".shadho_like")
-
-
-def rendezvous_path(name: str, run: str) -> Path:
-    """Return the file of a run; a name of any characters stays in the folder."""
-    return shadho_home() / RENDEZVOUS_FOLDER / "{}.{}.json".format(quote(name, safe="")[:150], quote(run, safe=""))
-
-
-def find(name: str) -> List[Rendezvous]:
-    """Return the searches of that name that may be running, newest first. Files of drivers that are gone are removed."""
-    found = []
-    for path in (shadho_home() / RENDEZVOUS_FOLDER).glob("*.json"):
-        try:
-            # A file that somebody else may have written is no invitation.
-            if path.stat().st_uid != os.getuid() or path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                continue
-            fields = json.loads(path.read_text(encoding="utf-8"))
-            entry = Rendezvous(**{key: fields[key] for key in Rendezvous._fields if key in fields})
-        except (OSError, ValueError, TypeError):
-            continue
-        if entry.machine == socket.gethostname() and not _alive(entry.pid):
-            path.unlink()
-        elif entry.name == name:
-            found.append(entry)
-    return sorted(found, key=lambda entry: entry.started_s, reverse=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
-def _answers(host: str, port: int) -> bool:
-    try:
-        socket.create_connection((host, port), timeout=5).close()
-    except OSError:
-        return False
-    return True
-
-
-def _prctl(option: int, value: int) -> None:
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
-
-
-def _descendants() -> List[int]:
-    """Return all processes below this one, those that were adopted too."""
-    children: Dict[int, List[int]] = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = entry.read_text(errors="replace").rpartition(")")[2].split()
-        except OSError:
-            continue
-        if fields[0] != "Z":
-            children.setdefault(int(fields[1]), []).append(int(entry.parent.name))
-    below, todo = [], [os.getpid()]
-    while todo:
-        more = children.get(todo.pop(), [])
-        below += more
-        todo += more
-    return below
-
-
-def _kill_descendants() -> None:
-    """Kill everything below this process; what a dying process starts meanwhile is adopted, and found in the next round."""
-    while True:
-        below = _descendants()
-        for pid in below:
-            _signal(pid, signal.SIGKILL)
-        try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            pass
-        if not below:
-            return
-        time.sleep(0.01)
-
-
-def _signal(pid: int, number: int) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        pass
-
-
-def _guard(command: List[str], folder: str, lifeline: int) -> NoReturn:
-    """Run the worker in this forked process until it ends or the pipe says that the parent has; leave nothing below."""
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    status, orphaned = 1, False
-    try:
-        with open(_log_path(folder), "ab") as log:
-            worker = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_die_with_parent)
-        worker_end, worker_died = os.pipe()
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        os.set_blocking(worker_died, False)
-        signal.set_wakeup_fd(worker_died, warn_on_full_buffer=False)
-        asked_s = None
-        while worker.poll() is None:
-            wait_s = None if asked_s is None else max(0.0, asked_s + _GRACE_S - time.monotonic())
-            readable = select.select([worker_end] + ([lifeline] if asked_s is None else []), [], [], wait_s)[0]
-            if worker_end in readable:
-                os.read(worker_end, 512)
-            if lifeline in readable and asked_s is None:
-                asked_s = time.monotonic()
-                # A byte asks for an orderly end; without one the parent is gone.
-                orphaned = not os.read(lifeline, 1)
-                worker.send_signal(signal.SIGKILL if orphaned else signal.SIGTERM)
-            elif asked_s is not None and time.monotonic() >= asked_s + _GRACE_S:
-                worker.kill()
-        status = worker.returncode if worker.returncode >= 0 else 128 - worker.returncode
-    finally:
-        _kill_descendants()
-        if orphaned:
-            shutil.rmtree(folder, ignore_errors=True)
-        os._exit(status)
-
-
-def _die_with_parent() -> None:
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-class _Stopped(Exception):
-    """The user or the batch system ends this worker."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
-def _on_signal(number: int, _: Any) -> NoReturn:
-    raise _Stopped(number)
-
-
-def _log_path(folder: str) -> str:
-    return os.path.join(folder, "worker.log")
-
-
-def _run_worker(command: List[str], folder: str) -> int:
-    """Run one worker to its end; return its exit status, 128 + n for signal n."""
-    read_end, write_end = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.close(write_end)
-        _guard(command, folder, read_end)
-    os.close(read_end)
-    try:
-        status = os.waitpid(pid, 0)[1]
-    except _Stopped:
-        os.write(write_end, b"t")
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        os.waitpid(pid, 0)
-        raise
-    finally:
-        os.close(write_end)
-        _kill_descendants()
-    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
-
-
-def _resources(options: argparse.Namespace, folder: str) -> Tuple[List[str], str]:
-    """Return the worker's resource options, and how to say them: what was asked for, else what this machine has."""
-    cores = options.cores or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
-    memory = options.memory or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
-    disk = options.disk or shutil.disk_usage(folder).free // 2**20
-    said = "{} core{}, {} MB of memory, {} MB of disk".format(cores, "" if cores == 1 else "s", memory, disk)
-    return ["--cores", str(cores), "--memory", str(memory), "--disk", str(disk)], said
-
-
-def _say(text: str) -> None:
-    print("wq_worker: " + text, flush=True)
-
-
-def _parse(arguments: List[str]) -> Tuple[argparse.Namespace, List[str]]:
-    parser = argparse.ArgumentParser(
-        prog="wq_worker", description="Work for a running search. Unknown options go to work_queue_worker as they are.", allow_abbrev=False
+def parse(argv: Sequence[str]) -> Options:
+    """Return the options; ends the process with a usage message if they are wrong."""
+    parser = _parser()
+    known, others = parser.parse_known_args(argv)
+    address = None
+    if known.name is None:
+        address, others = _split_address(others)
+        if address is None:
+            parser.error("which search? Give its name, -M NAME, or the HOST and PORT of its manager")
+    return Options(
+        name=known.name,
+        address=address,
+        catalog=known.catalog or _environment_catalog(),
+        cores=known.cores,
+        memory_mb=known.memory,
+        disk_mb=known.disk,
+        timeout_s=known.timeout,
+        password_file=os.path.abspath(known.password) if known.password else None,
+        folder=known.workdir,
+        others=tuple(others),
     )
-    parser.add_argument("-M", "-N", "--manager-name", dest="name", help="the search's name")
-    parser.add_argument("-C", "--catalog", help="a catalog server, host:port (default: $CATALOG_HOST; never the public one)")
-    parser.add_argument("-P", "--password", help="a file with the search's password")
-    parser.add_argument("-t", "--timeout", type=int, default=900, help="end after so many seconds without work (default 900)")
-    parser.add_argument("-s", "--workdir", help="where to keep files while working (default: the temporary folder)")
-    for name in ("cores", "memory", "disk"):
-        parser.add_argument("--" + name, type=int, help="offer so much (memory and disk in MB) instead of all")
-    options, rest = parser.parse_known_args(arguments)
-    options.address = None
-    if not options.name:
-        if len(rest) < 2 or not rest[-1].isdigit() or rest[-2].startswith("-"):
-            parser.error("say which search: wq_worker -M NAME, or wq_worker HOST PORT")
-        options.address = (rest[-2], int(rest[-1]))
-        rest = rest[:-2]
-    if options.catalog is None and os.environ.get("CATALOG_HOST"):
-        options.catalog = "{}:{}".format(os.environ["CATALOG_HOST"].partition(":")[0], os.environ.get("CATALOG_PORT", "9097"))
-    return options, rest
 
 
-def _found(options: argparse.Namespace) -> Optional[Tuple[str, int, Optional[str]]]:
-    """Return host, port and password file of a manager that answers."""
-    if options.address:
-        host, port = options.address
-        return (host, port, None) if _answers(host, port) else None
-    for entry in find(options.name):
-        host = "127.0.0.1" if entry.machine == socket.gethostname() else entry.host
-        if _answers(host, entry.port):
-            return host, entry.port, entry.password_file
-    return None
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="wq_worker",
+        usage="wq_worker -M NAME [options]\n       wq_worker HOST PORT [options]",
+        description="Offer this machine to a search. Options that are not listed here are work_queue_worker's.",
+        epilog=f"Exit status: {RELEASED_STATUS} the search needs no workers any more, {MISUSED_STATUS} something is wrong with the "
+        f"options or this machine, {IDLE_STATUS} no work for --timeout seconds, 128 + n ended by signal n.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("-M", "-N", "--manager-name", dest="name", help="the driver's config.workqueue.name")
+    add("-C", "--catalog", metavar="HOST:PORT", help="catalog server to ask for NAME (default: $CATALOG_HOST:$CATALOG_PORT, else none)")
+    add("-P", "--password", metavar="FILE", help="password file (default: the one that the driver names)")
+    add("-t", "--timeout", metavar="S", type=_positive, default=_DEFAULT_TIMEOUT_S, help="end after so long idle (default %(default)s)")
+    add("-s", "--workdir", metavar="DIR", help="make the working folder in there (default: the system's temporary folder)")
+    add("--cores", metavar="N", type=_positive, help="offer so many cores (default: all)")
+    add("--memory", metavar="MB", type=_positive, help="offer so much memory (default: all)")
+    add("--disk", metavar="MB", type=_positive, help="offer so much disk (default: all that is free)")
+    return parser
 
 
-def _work(program: str, options: argparse.Namespace, rest: List[str], folder: str) -> int:
-    """Find the search, work for it, find it again when it comes back; return the exit status."""
-    resources, said = _resources(options, folder)
-    common = [program, "--workdir", folder, "--min-backoff", "1", "--max-backoff", "5", *resources, *rest]
-    wanted = options.name or "{}:{}".format(*options.address)
-    give_up_s, pause_s, waiting = time.monotonic() + options.timeout, 1.0, False
-    while True:
-        found = _found(options)
-        if found is None and options.catalog and options.name:
-            _say("looking for {} in the catalog {}, with {}".format(wanted, options.catalog, said))
-            where = ["--timeout", str(options.timeout), "-C", options.catalog, "-M", options.name]
-            return _run_worker(common + _password(options.password) + where, folder)
-        if found is None:
-            if time.monotonic() > give_up_s:
-                _say("{} did not come up within {} s: the end".format(wanted, options.timeout))
-                return 0
-            if not waiting:
-                _say("waiting for {}".format(wanted))
-            waiting = True
-            time.sleep(pause_s)
-            pause_s = min(5.0, pause_s * 1.5)
-            continue
-        host, port, password_file = found
-        _say("working for {} at {}:{} with {}".format(wanted, host, port, said))
-        began_s = time.monotonic()
-        where = ["--single-shot", "--idle-timeout", str(options.timeout), "--connect-timeout", "15", host, str(port)]
-        status = _run_worker(common + _password(options.password or password_file) + where, folder)
-        lasted_s = time.monotonic() - began_s
-        if status == 0 and lasted_s >= options.timeout and _answers(host, port):
-            _say("no work for {} s: the end".format(options.timeout))
-            return 0
-        if status != 0 and lasted_s < 2:
-            _say("work_queue_worker ended with status {}: {}".format(status, _last_line(_log_path(folder))))
-            time.sleep(pause_s)
-            pause_s = min(5.0, pause_s * 1.5)
-        else:
-            give_up_s, pause_s = time.monotonic() + options.timeout, 1.0
-        waiting = False
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        message = f"{text!r} is not a whole number above 0"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
 
 
-def _password(path: Optional[str]) -> List[str]:
-    return ["--password", path] if path else []
+def _split_address(words: list[str]) -> tuple[tuple[str, int] | None, list[str]]:
+    """Return HOST and PORT, which stand first or last among the words that are no options of ours, and the other words."""
+    for at in (0, len(words) - 2):
+        pair = words[max(at, 0) : at + 2]
+        if len(pair) == 2 and not pair[0].startswith("-") and pair[1].isdecimal() and 0 < int(pair[1]) < 65536:
+            return (pair[0], int(pair[1])), words[:at] + words[at + 2 :]
+    return None, words
 
 
-def _last_line(path: str) -> str:
-    try:
-        lines = Path(path).read_text(errors="replace").strip().splitlines()
-    except OSError:
-        lines = []
-    return lines[-1] if lines else "it said nothing"
+def _environment_catalog() -> str | None:
+    host, port = os.environ.get("CATALOG_HOST"), os.environ.get("CATALOG_PORT")
+    return f"{host}:{port}" if host and port and ":" not in host else host or None
 
 
-def main(arguments: Optional[List[str]] = None) -> NoReturn:
-    """Run the command; the exit status is 0 at an idle end, 128 + n after signal n, 3 where Work Queue is missing."""
-    options, rest = _parse(sys.argv[1:] if arguments is None else arguments)
-    beside = os.path.join(os.path.dirname(sys.executable), "work_queue_worker")
-    program = shutil.which("work_queue_worker") or (beside if os.access(beside, os.X_OK) else None)
-    if program is None:
-        print(
-            "wq_worker: work_queue_worker is not installed; on Debian: apt-get install coop-computing-tools; elsewhere: "
-            "conda install -c conda-forge ndcctools",
-            file=sys.stderr,
+def _work_queue_worker() -> str:
+    """Return the path of the program.
+
+    Raises:
+        Misused: it is not installed.
+    """
+    beside = os.pathsep.join([os.environ.get("PATH", os.defpath), os.path.dirname(sys.executable)])
+    found = shutil.which("work_queue_worker", path=beside)
+    if found is None:
+        message = (
+            "work_queue_worker is not on PATH; install Work Queue: on Debian and Ubuntu `apt-get install coop-computing-tools`, "
+            "elsewhere `conda install -c conda-forge ndcctools`"
         )
-        sys.exit(3)
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    os.environ.setdefault("SHADHO_PYTHON", sys.executable)
-    folder = tempfile.mkdtemp(prefix="wq_worker-", dir=options.workdir)
-    signal.signal(signal.SIGTERM, _on_signal)
-    signal.signal(signal.SIGINT, _on_signal)
+        raise Misused(message)
+    return os.path.abspath(found)
+
+
+def _arguments(options: Options, program: str, folder: str) -> tuple[str, ...]:
+    """Return the command that stays the same whichever manager it is for."""
+    return (
+        program,
+        "--single-shot",
+        *("--min-backoff", str(int(_SHORTEST_PAUSE_S)), "--max-backoff", str(int(_LONGEST_PAUSE_S))),
+        *("--idle-timeout", str(options.timeout_s), "--workdir", folder),
+        *_resource_options(options),
+        *options.others,
+    )
+
+
+def _resource_options(options: Options) -> list[str]:
+    """Return what this machine offers; what is left out `work_queue_worker` measures itself."""
+    cores = options.cores or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None)
+    offered = {"--cores": cores, "--memory": options.memory_mb, "--disk": options.disk_mb}
+    return [word for option, amount in offered.items() if amount is not None for word in (option, str(amount))]
+
+
+class Search:
+    """Looks for a driver, works for it, and looks again."""
+
+    def __init__(self, options: Options, program: Program) -> None:
+        self._options = options
+        self._program = program
+        self._idle_since_s = time.monotonic()
+        self._waiting = False
+
+    def run(self) -> int:
+        """Return the exit status when the driver says that it needs no workers, or there is no work for too long.
+
+        Raises:
+            Misused: going on makes no sense until the user has changed something.
+            Signalled: this process is asked to end.
+        """
+        pause_s = _SHORTEST_PAUSE_S
+        while True:
+            end = self._try_managers()
+            if end is End.RELEASED:
+                say(f"{self._options.called} needs no workers any more")
+                return RELEASED_STATUS
+            if end is End.IDLE:
+                return self._idle(f"no work from {self._options.called}")
+            if end is not End.NO_MANAGER:
+                pause_s = _SHORTEST_PAUSE_S
+            left_s = self._options.timeout_s - (time.monotonic() - self._idle_since_s)
+            if left_s <= 0:
+                return self._idle(f"no driver {self._options.called}")
+            self._say_waiting()
+            time.sleep(min(pause_s, left_s))
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    def _try_managers(self) -> End:
+        for manager in self._managers():
+            connection = Connection(self._program, manager, self._options.called)
+            end = connection.run()
+            if end is End.WRONG_PASSWORD:
+                raise Misused(self._wrong_password())
+            if end is End.REFUSED:
+                message = f"work_queue_worker did not start: {' '.join(self._program.argv)}"
+                raise Misused(message)
+            if end is End.KILLED:
+                say("work_queue_worker was killed; its trials were ended")
+            if connection.connected:
+                self._idle_since_s, self._waiting = time.monotonic(), False
+                return end
+        return End.NO_MANAGER
+
+    def _managers(self) -> list[list[str]]:
+        """Return the options for each manager that may be the one, the likeliest first."""
+        options = self._options
+        password = ["--password", options.password_file] if options.password_file else []
+        once = ["--connect-timeout", str(_CONNECT_TIMEOUT_S)]
+        if options.name is None:
+            assert options.address
+            return [[*once, *password, options.address[0], str(options.address[1])]]
+        managers = []
+        for found in shadho_rendezvous.find(_home(), options.name):
+            theirs = password or (["--password", found.password_file] if found.password_file else [])
+            managers.append([*once, *theirs, found.address, str(found.port)])
+        if options.catalog:
+            asked = ["--catalog", options.catalog, "--manager-name", _as_pattern(options.name)]
+            managers.append(["--connect-timeout", str(_CATALOG_TIMEOUT_S), *password, *asked])
+        return managers
+
+    def _say_waiting(self) -> None:
+        if not self._waiting:
+            self._waiting = True
+            places = [] if self._options.name is None else [os.path.join(_home(), shadho_rendezvous.FOLDER)]
+            if self._options.name is not None and self._options.catalog:
+                places.append(f"the catalog {self._options.catalog}")
+            where = f" in {' and '.join(places)}" if places else ""
+            say(f"looking for {self._options.called}{where}, for {self._options.timeout_s} s")
+
+    def _idle(self, what: str) -> int:
+        say(f"{what} for {self._options.timeout_s} s (--timeout)")
+        return IDLE_STATUS
+
+    def _wrong_password(self) -> str:
+        given = self._options.password_file
+        return f"{self._options.called} does not take this worker: give the driver's password file with -P" + (
+            f", {given} is not the same" if given else ""
+        )
+
+
+def _home() -> str:
+    return os.environ.get("SHADHO_HOME") or os.path.join(os.path.expanduser("~"), ".shadho_like")
+
+
+def _as_pattern(name: str) -> str:
+    """Return the regular expression, as POSIX has them, that matches this name alone."""
+    return re.sub(r"([][\\.^$*+?(){}|])", r"\\\1", name)
+
+
+def _work(options: Options, program: str, folder: str) -> int:
+    """Do everything that may be killed; `shadho_guard` cleans up after it."""
     try:
-        status = _work(program, options, rest, folder)
-    except _Stopped as stopped:
-        _say("stopped by {}".format(signal.Signals(stopped.number).name))
-        status = 128 + stopped.number
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    sys.exit(status)
+        return Search(options, Program(_arguments(options, program, folder), folder, raise_on_signals())).run()
+    except Signalled as ended:
+        say(f"ended by {signal.Signals(ended.number).name}")
+        return shadho_guard.SIGNAL_BASE + ended.number
+    except (Misused, shadho_rendezvous.RendezvousError) as error:
+        say(str(error))
+        return MISUSED_STATUS
+
+
+def main() -> NoReturn:
+    """Run the command."""
+    options = parse(sys.argv[1:])
+    try:
+        program = _work_queue_worker()
+        if options.password_file and not os.access(options.password_file, os.R_OK):
+            message = f"the password file {options.password_file} cannot be read"
+            raise Misused(message)
+        folder = tempfile.mkdtemp(prefix="wq_worker-", dir=options.folder)
+    except (Misused, OSError) as error:
+        say(str(error))
+        sys.exit(MISUSED_STATUS)
+    sys.exit(shadho_guard.run_guarded(lambda: _work(options, program, folder), lambda: shutil.rmtree(folder, ignore_errors=True)))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,194 @@
+"""The file by which workers find a running driver: its name, its fields, who may write it, when it is stale.
+
+Standard library and Python 3.8 only: a worker reads it without the package, which writes it. Nothing connects to anything here.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import socket
+import stat
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+from urllib.parse import quote
+
+VERSION = 1
+FOLDER = "rendezvous"
+LOOPBACK = "127.0.0.1"
+
+_LARGEST_FILE = 64 * 1024
+_LONGEST_NAME = 120
+
+
+class RendezvousError(Exception):
+    """The folder of rendezvous files cannot be used or trusted; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Rendezvous:
+    """A running driver.
+
+    Attributes:
+        name: what workers ask for.
+        host: reachable from other machines.
+        port: of its manager.
+        pid: of the driver.
+        run: tells one run of a driver from the next.
+        started_s: when it was published, in seconds since the epoch.
+        password_file: what its workers need, None if nothing.
+        machine: where `pid` and the loopback address mean the driver's own.
+        pid_started: tells `pid` from a later process of that number.
+    """
+
+    name: str
+    host: str
+    port: int
+    pid: int
+    run: str
+    started_s: float
+    password_file: str | None
+    machine: str
+    pid_started: int
+
+    @property
+    def address(self) -> str:
+        """The host to connect to from here."""
+        return LOOPBACK if self.machine == this_machine() else self.host
+
+
+def publish(home: str, name: str, host: str, port: int, run: str, password_file: str | None = None) -> str:
+    """Write this process's file and return its path.
+
+    Raises:
+        RendezvousError: the folder is not this user's alone to write, or cannot be written.
+    """
+    folder = os.path.join(home, FOLDER)
+    path = os.path.join(folder, f"{_file_name(name)}.{_file_name(run)}.json")
+    pid = os.getpid()
+    started = process_started(pid) or 0
+    password = os.path.abspath(password_file) if password_file else None
+    entry = Rendezvous(name, host, port, pid, run, time.time(), password, this_machine(), started)
+    try:
+        for each in (home, folder):
+            os.makedirs(each, mode=0o700, exist_ok=True)
+            _check_owned(each)
+        _write(folder, path, {"version": VERSION, **asdict(entry)})
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror}; set SHADHO_HOME to a folder of your own"
+        raise RendezvousError(message) from error
+    return path
+
+
+def _write(folder: str, path: str, fields: dict[str, Any]) -> None:
+    descriptor, partial = tempfile.mkstemp(".partial", "", folder)
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            json.dump(fields, file)
+        os.replace(partial, path)
+    except BaseException:
+        os.unlink(partial)
+        raise
+
+
+def find(home: str, name: str) -> list[Rendezvous]:
+    """Return the drivers of this name, newest first, and remove the files of those that are known to be gone.
+
+    Raises:
+        RendezvousError: somebody else can write to the folder, so that what lies there is not to be followed.
+    """
+    folder = os.path.join(home, FOLDER)
+    try:
+        for each in (home, folder):
+            _check_owned(each)
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        message = f"{folder} cannot be read: {error.strerror}"
+        raise RendezvousError(message) from error
+    prefix = f"{_file_name(name)}."
+    paths = [os.path.join(folder, each) for each in names if each.startswith(prefix) and each.endswith(".json")]
+    found = [entry for entry in map(_read_live, paths) if entry is not None and entry.name == name]
+    return sorted(found, key=lambda entry: entry.started_s, reverse=True)
+
+
+def _read_live(path: str) -> Rendezvous | None:
+    """Return what a file says; None if it is not one that this version reads, or its driver is gone."""
+    entry = _read(path)
+    if entry is not None and _is_stale(entry):
+        try:
+            os.unlink(path)
+        except OSError:
+            pass
+        return None
+    return entry
+
+
+def _read(path: str) -> Rendezvous | None:
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), encoding="utf-8") as file:
+            fields = json.loads(file.read(_LARGEST_FILE))
+        if fields.pop("version") != VERSION:
+            return None
+        entry = Rendezvous(**fields)
+        return entry if entry.host and 0 < int(entry.port) < 65536 and entry.started_s > 0 else None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def _is_stale(entry: Rendezvous) -> bool:
+    """Return whether the driver is known to be gone; of another machine's processes nothing is known."""
+    return entry.machine == this_machine() and process_started(entry.pid) != (entry.pid_started or None)
+
+
+def _check_owned(path: str) -> None:
+    status = os.stat(path)
+    if not stat.S_ISDIR(status.st_mode):
+        raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+    if status.st_uid != os.geteuid():
+        message = f"{path} belongs to another user (uid {status.st_uid}); set SHADHO_HOME to a folder of your own"
+        raise RendezvousError(message)
+    if status.st_mode & 0o022:
+        message = f"{path} can be written by others, who could send workers to a manager of theirs: chmod 700 {path}"
+        raise RendezvousError(message)
+
+
+def _file_name(text: str) -> str:
+    """Return a text as a part of a file name: no separators, bounded, different for different texts."""
+    name = quote(text, safe="")
+    if len(name) > _LONGEST_NAME:
+        name = name[:_LONGEST_NAME] + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return name
+
+
+def this_machine() -> str:
+    """Return what this process shares with those that see the same processes and the same loopback address."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            boot = file.read().strip()
+        return " ".join([boot, os.readlink("/proc/self/ns/pid"), os.readlink("/proc/self/ns/net")])
+    except OSError:
+        return socket.gethostname()
+
+
+def process_started(pid: int) -> int | None:
+    """Return when a process started, in a unit of the system's own, None if there is no such process; 1 where it is not told."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # The command's name is in parentheses and may hold anything, also parentheses and blanks.
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except OSError:
+        if os.path.exists("/proc/self/stat"):
+            return None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except OSError:
+        pass
+    return 1
