@@ -1,0 +1,116 @@
+"""The driver killed with -9 at ten moments of a search and started again each time: nothing lost, doubled, or different."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import wq_worker
+
+from shadho_like.errors import JournalError
+from shadho_like.journal import JournalReader
+from shadho_like.result import Result
+
+TRIALS, KILLS = 200, 10
+DRIVER = """
+import sys
+from shadho_like import Shadho, rand
+
+opt = Shadho("sh task.sh", {{"x": rand.uniform(0, 3)}}, max_tasks={trials}, timeout=200, seed=11, directory=sys.argv[1])
+opt.add_input_file("task.sh")
+{more}
+opt.run()
+"""
+# A command that needs no Python: it notes that it ran, and answers with its trial's number.
+TASK = """
+trial=$(sed 's/.*"trial": *\\([0-9]*\\).*/\\1/' trial.json)
+echo "$trial" >> {log}
+echo "{{\\"loss\\": $trial}}" > result.json
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SHADHO_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("CATALOG_HOST", raising=False)
+    (tmp_path / "task.sh").write_text(TASK.format(log=tmp_path / "ran"))
+    return tmp_path
+
+
+@pytest.fixture
+def worker(place: Path) -> Iterator[None]:
+    if shutil.which("work_queue_worker") is None:
+        reason = "Work Queue is missing: apt-get install coop-computing-tools python3-workqueue, or conda-forge's ndcctools"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with (place / "worker.log").open("w") as log:
+        process = subprocess.Popen([sys.executable, wq_worker.__file__, "-M", "killed"], stdout=log, stderr=log)
+    yield
+    process.terminate()
+    process.wait()
+
+
+def completed(directory: Path) -> int:
+    try:
+        with JournalReader(directory) as journal:
+            return journal.counts().get("COMPLETED", 0)
+    except JournalError:
+        return 0
+
+
+def killed_and_started_again(place: Path, more: str) -> Result:
+    (place / "driver.py").write_text(DRIVER.format(trials=TRIALS, more=more))
+    directory = place / "killed"
+    moments = sorted(random.Random(5).sample(range(1, TRIALS - 20), KILLS))
+    recorded: list[int] = []
+    for moment in moments:
+        with (place / "driver.log").open("a") as log:
+            driver = subprocess.Popen([sys.executable, "driver.py", str(directory)], stdout=log, stderr=log)
+        while completed(directory) < moment:
+            assert driver.poll() is None, (place / "driver.log").read_text()
+            time.sleep(0.005)
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+        # Whatever the dead driver's attempts still do, what is recorded now must not be run again.
+        with JournalReader(directory) as journal:
+            done = [trial.number for trial in journal.trials() if trial.state.value == "COMPLETED"]
+        assert set(recorded) <= set(done)
+        recorded = done
+    ran_before = (place / "ran").read_text().split()
+    final = subprocess.run([sys.executable, "driver.py", str(directory)], capture_output=True, text=True, check=False)
+    assert final.returncode == 0, final.stdout + final.stderr
+    ran_after = (place / "ran").read_text().split()[len(ran_before) :]
+    assert not {int(number) for number in ran_after} & set(recorded)
+    return Result(directory)
+
+
+def check(place: Path, result: Result) -> None:
+    assert result.counts == {"COMPLETED": TRIALS, **{state: count for state, count in result.counts.items() if state != "COMPLETED"}}
+    done = [trial for trial in result.trials if trial.state.value == "COMPLETED"]
+    assert [trial.number for trial in done] == list(range(TRIALS))
+    assert [trial.metric for trial in done] == list(range(TRIALS))
+    (place / "driver.py").write_text(DRIVER.format(trials=TRIALS, more=""))
+    subprocess.run([sys.executable, "driver.py", str(place / "undisturbed")], capture_output=True, check=True)
+    undisturbed = Result(place / "undisturbed")
+    assert [trial.hparams for trial in undisturbed.trials] == [trial.hparams for trial in result.trials]
+
+
+@pytest.mark.timeout(180)
+def test_ten_kills_on_the_local_engine(place: Path) -> None:
+    check(place, killed_and_started_again(place, ""))
+    assert not list((place / "killed" / "sandboxes").glob("*"))
+
+
+@pytest.mark.timeout(240)
+def test_ten_kills_on_work_queue(place: Path, worker: None) -> None:
+    check(place, killed_and_started_again(place, "opt.config.workqueue.name = 'killed'"))
