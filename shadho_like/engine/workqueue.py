@@ -10,6 +10,7 @@ import math
 import select
 import shlex
 import shutil
+import signal
 import socket
 import uuid
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,7 @@ from shadho_like.engine.base import EngineStatus, Launch, Notice, Update
 from shadho_like.engine.clock import SteadyClock
 from shadho_like.engine.slots import in_groups
 from shadho_like.engine.supervisor import remove_folder
-from shadho_like.engine.workqueue_files import TaskFiles
+from shadho_like.engine.workqueue_files import KILLED, TaskFiles
 from shadho_like.engine.workqueue_options import WorkQueueOptions
 from shadho_like.engine.workqueue_process import ManagerProcess
 from shadho_like.errors import EngineError
@@ -108,6 +109,11 @@ class WorkQueueEngine:
         self._published = rendezvous.publish(
             self._options.name, host=self._host, port=self._manager.port, run_id=self._run, password_file=password_file
         )
+
+    @property
+    def port(self) -> int:
+        """The port where the manager listens."""
+        return self._connected.port
 
     @property
     def _host(self) -> str:
@@ -218,15 +224,18 @@ class WorkQueueEngine:
         return [attempt for attempt in task.attempts if outcomes[attempt.id] is None]
 
     def _failure(self, task: _Task, report: Mapping[str, Any]) -> Failure | None:
-        launch, log = self._opened, task.folder / shadho_worker.LOG_FILE
-        if report["status"] == "ended":
-            return sandbox.exit_failure(report["exit"], log)
+        log = task.folder / shadho_worker.LOG_FILE
         tail = sandbox.log_tail(log)
-        if report["status"] == "time" or "wall_time" in report["exceeded"]:
-            return Failure(FailureKind.TIME_LIMIT, f"ran longer than the {launch.trial_timeout_s:g} s that a trial may", tail)
+        kind = KILLED.get(tail.rpartition("\n")[2]) if report["exit"] == signal.SIGKILL else None
+        if report["status"] == "ended" and kind is None:
+            return sandbox.exit_failure(report["exit"], log)
+        if kind is FailureKind.TIME_LIMIT or "wall_time" in report["exceeded"]:
+            limit = f"the {self._opened.trial_timeout_s:g} s" if self._opened.trial_timeout_s else "the time"
+            return Failure(FailureKind.TIME_LIMIT, f"ran longer than {limit} that a trial may", tail)
         if "memory" in report["exceeded"]:
             return Failure(FailureKind.OUT_OF_MEMORY, "used more memory than it had on its worker", tail)
-        return Failure(FailureKind.DISK, "its folder took more disk than it had on its worker", tail)
+        limit = f"the {self._opened.resources.disk_mb} MB" if self._opened.resources.disk_mb else "the room"
+        return Failure(FailureKind.DISK, f"its folder took more than {limit} of disk that a trial may", tail)
 
     def _input_problem(self) -> str:
         """Return why input files could not be sent, if that has passed.
@@ -263,7 +272,7 @@ class WorkQueueEngine:
     def _worker_command(self) -> str:
         known = shlex.quote(self._options.name)
         password = f" --password {shlex.quote(str(self._settings['password_file']))}" if self._options.password_file else ""
-        return f"wq_worker -M {known}{password}, or from afar: wq_worker {self._host} {self._connected.port}{password}"
+        return f"wq_worker -M {known}{password}, or from afar: wq_worker {self._host} {self.port}{password}"
 
     def _revive(self, dead: ManagerProcess) -> None:
         """Start another manager, on the same port if it can be had; everything that the last one ran is lost."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
-from collections.abc import Sequence
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import cloudpickle
 import shadho_warm
 import shadho_worker
 
@@ -15,20 +20,19 @@ from shadho_like import sandbox
 from shadho_like.engine.supervisor import remove_folder
 from shadho_like.launch import Launch
 from shadho_like.resources import Resources
-from shadho_like.trial import Attempt
+from shadho_like.trial import Attempt, FailureKind
 
-_LAUNCHER_FILE = "shadho_launch.sh"
 _LARGEST_OUTPUT = 16 * 1024**3
 _MIB = 1024 * 1024
 
 # The shell that Work Queue starts waits for a second one, which is the command's own: so a signal that ends the command is seen
 # as one, and what it left can be looked at. A worker would follow a link, wait for a pipe's writer, and send a whole folder.
-_COMMAND = """exec >{log} 2>&1 </dev/null
+_COMMAND = """exec >{log} 2>&1
 trap : HUP INT TERM
 export PYTHONUNBUFFERED=1 PYTHONPATH="$PWD${{PYTHONPATH:+:$PYTHONPATH}}" {environment}
-{command}
+{watch}{command}
 status=$?
-for file in {outputs}; do
+{unwatch}for file in {outputs}; do
   if [ -L "$file" ] || {{ [ -e "$file" ] && [ ! -f "$file" ]; }}; then
     echo "shadho_like: $file is a link or no regular file, and is not sent back"
     rm -rf "$file"
@@ -36,6 +40,31 @@ for file in {outputs}; do
 done
 exit $status
 """
+
+# Work Queue's own limits do not do: its workers read a time in another unit than its manager writes, look at disks rarely, and
+# kill nothing but the first process. This watcher kills the whole group, its own shell included; the last line tells why.
+_WATCH = """(
+  trap 'kill $! 2>/dev/null; exit' TERM
+  left=${{{limit}:--1}}
+  while [ $left -ne 0 ]; do
+    step={step}
+    if [ $left -gt 0 ] && [ $left -lt $step ]; then step=$left; fi
+    sleep $step & wait $!
+    if [ $left -gt 0 ]; then left=$((left - step)); fi
+    set -- $({disk})
+    if [ $1 -gt {most} ]; then echo "{over_disk}"; kill -s KILL -- -$$; fi
+  done
+  echo "{over_time}"
+  kill -s KILL -- -$$
+) &
+watcher=$!
+"""
+_UNWATCH = "kill $watcher\n"
+_WATCH_STEP_S = 5
+_LIMIT = "SHADHO_LIMIT_S"
+_OVER_TIME = "shadho_like: killed, it ran longer than a trial may"
+_OVER_DISK = "shadho_like: killed, its folder took more disk than a trial may"
+KILLED = {_OVER_TIME: FailureKind.TIME_LIMIT, _OVER_DISK: FailureKind.DISK}
 
 
 class TaskFiles:
@@ -60,8 +89,9 @@ class TaskFiles:
         for folder in (self._in, self.out):
             folder.mkdir(parents=True)
         if self._launch.objective is not None:
-            sandbox.save_objective(self._launch.objective, self._launch.paths.objective)
-            self._in.joinpath(_LAUNCHER_FILE).write_text(shadho_warm.LAUNCHER, encoding="utf-8")
+            with _by_value(self._launch.objective):
+                sandbox.save_objective(self._launch.objective, self._launch.paths.objective)
+            self._in.joinpath(shadho_warm.LAUNCHER_FILE).write_text(shadho_warm.LAUNCHER, encoding="utf-8")
 
     def remove(self) -> None:
         """Leave nothing."""
@@ -85,8 +115,23 @@ class TaskFiles:
         return _COMMAND.format(
             log=shadho_worker.LOG_FILE,
             environment=f"SHADHO_PYTHON={python} SHADHO_WARM=" if self._python else "",
-            command=f"sh -c {shlex.quote(self._launch.command)}" if self._launch.command else f"sh ./{_LAUNCHER_FILE}",
+            command=f"sh -c {shlex.quote(self._launch.command)}" if self._launch.command else f"sh ./{shadho_warm.LAUNCHER_FILE}",
+            watch=self._watch(),
+            unwatch=_UNWATCH if self._watch() else "",
             outputs=" ".join(shlex.quote(remote) for remote, _ in self._outputs()),
+        )
+
+    def _watch(self) -> str:
+        disk_mb = self._launch.resources.disk_mb
+        if self._launch.trial_timeout_s is None and not disk_mb:
+            return ""
+        return _WATCH.format(
+            limit=_LIMIT,
+            step=_WATCH_STEP_S,
+            disk="du -sk ." if disk_mb else "echo 0",
+            most=(disk_mb or 0) * 1024,
+            over_disk=_OVER_DISK,
+            over_time=_OVER_TIME,
         )
 
     def _inputs(self) -> list[tuple[str, str, bool]]:
@@ -95,7 +140,7 @@ class TaskFiles:
         files += [(file.local, file.remote, file.cache) for file in self._launch.input_files]
         if self._launch.objective is not None:
             files += [(self._launch.paths.objective, shadho_worker.OBJECTIVE_FILE, True)]
-            files += [(self._in / _LAUNCHER_FILE, _LAUNCHER_FILE, True)]
+            files += [(self._in / shadho_warm.LAUNCHER_FILE, shadho_warm.LAUNCHER_FILE, True)]
         inputs = []
         for number, (local, remote, cache) in enumerate(files):
             link = self._in / str(number)
@@ -120,7 +165,23 @@ class TaskFiles:
         files = sandbox.attempt_files(self._launch, attempts)
         order: dict[str, Any] = {"submit": number, "buffers": {name: data.decode() for name, data in files.items()}}
         limit_s = self._launch.trial_timeout_s
-        return order if limit_s is None else {**order, "timeout_s": limit_s * len(attempts)}
+        return order if limit_s is None else {**order, "environment": {_LIMIT: str(math.ceil(limit_s * len(attempts)))}}
+
+
+@contextmanager
+def _by_value(objective: Callable[..., Any]) -> Iterator[None]:
+    """Have the objective's own module travel inside of the pickle, unless it is installed: workers do not have the user's files."""
+    module = sys.modules.get(getattr(objective, "__module__", None) or "")
+    file = getattr(module, "__file__", None)
+    installed = any(Path(file).is_relative_to(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")) if file else True
+    if installed or module is None or module.__name__ in cloudpickle.list_registry_pickle_by_value():
+        yield
+        return
+    cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        cloudpickle.unregister_pickle_by_value(module)
 
 
 def needs(resources: Resources) -> dict[str, int]:

@@ -165,7 +165,7 @@ class _Tasks:
         results = [name for name in dir(binding) if name.startswith("WORK_QUEUE_RESULT_")]
         self._results = {getattr(binding, name): name[len("WORK_QUEUE_RESULT_") :] for name in results}
 
-    def submit(self, number: int, buffers: Dict[str, str], timeout_s: Optional[float] = None) -> None:
+    def submit(self, number: int, buffers: Dict[str, str], environment: Dict[str, str]) -> None:
         """Hand a task to Work Queue. Its outputs go to the folder that has its number as name."""
         task = self._binding.Task(self._plan["command"])
         for local, remote, cache in self._plan["inputs"]:
@@ -176,8 +176,8 @@ class _Tasks:
             task.specify_output_file(f"{number}/{remote}", remote, cache=cache)
         for name, amount in self._plan["resources"].items():
             getattr(task, f"specify_{name}")(amount)
-        if timeout_s is not None:
-            task.specify_running_time(int(timeout_s * _MICROSECONDS))
+        for name, value in environment.items():
+            task.specify_environment_variable(name, value)
         # Of tasks of one priority Work Queue takes the youngest first, and the oldest might wait for ever.
         task.specify_priority(-number)
         # Work Queue gives a task back whose tries exceed its retries, and takes no retries at all to mean without end: a task
@@ -302,7 +302,7 @@ def _serve(settings: Dict[str, Any], orders: _Orders, reports: _Reports, binding
             continue
         for order in orders.read():
             if "submit" in order:
-                tasks.submit(order["submit"], order["buffers"], order.get("timeout_s"))
+                tasks.submit(order["submit"], order["buffers"], order.get("environment", {}))
             else:
                 for number in order["cancel"]:
                     tasks.cancel(number)

@@ -47,7 +47,11 @@ class ManagerProcess:
         self._unsent = b""
         tried = []
         for python in _pythons():
-            first = self._start(python, settings)
+            try:
+                first = self._start(python, settings)
+            except OSError as error:
+                tried.append(f"{python}: {error.strerror}")
+                continue
             if "listening" in first:
                 self.port: int = first["listening"]
                 self.confined: bool = first["confined"]
@@ -62,13 +66,10 @@ class ManagerProcess:
     def _start(self, python: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Start the program with one Python and return the first thing that it says; nothing if it cannot run it."""
         with self._log.open("ab") as log:
-            try:
-                # A session of its own: Ctrl-C at the terminal is the driver's to act on.
-                self._process = subprocess.Popen(
-                    [python, str(_PROGRAM)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True
-                )
-            except OSError:
-                return {}
+            # A session of its own: Ctrl-C at the terminal is the driver's to act on.
+            self._process = subprocess.Popen(
+                [python, str(_PROGRAM)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True
+            )
         self._orders, self._reports = _pipe(self._process.stdin), _pipe(self._process.stdout)
         self._unsent = b""
         self.send(settings)
