@@ -1,0 +1,34 @@
+"""What all tests may ask for: the real Work Queue, and an environment in which nothing of the user's is read or written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def work_queue_installed() -> None:
+    """Skip where there is no Work Queue, but fail in CI, which tests everything."""
+    if shutil.which("work_queue_worker") is None or not any(map(_has_module, {sys.executable, "python3", "/usr/bin/python3"})):
+        reason = "Work Queue is missing: apt-get install coop-computing-tools python3-workqueue, or conda-forge's ndcctools"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+
+
+def _has_module(python: str) -> bool:
+    code = "from importlib.util import find_spec; assert find_spec('ndcctools') or find_spec('work_queue')"
+    return bool(shutil.which(python)) and subprocess.run([python, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """The environment of a user with an empty home and this Python's commands on the PATH."""
+    home = tmp_path / "home"
+    home.mkdir()
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SHADHO", "CATALOG"))}
+    return {**kept, "PATH": path, "HOME": str(home), "SHADHO_HOME": str(home / ".shadho_like")}

@@ -1,0 +1,109 @@
+"""The examples as they stand, each run from its own folder as its README says."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from shadho_like.errors import JournalError
+from shadho_like.journal import JournalReader
+from shadho_like.result import Result
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+Environment = dict[str, str]
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Callable[[str], Path]:
+    """Copy an example, so that what it leaves behind is not left in the repository."""
+
+    def copy(name: str) -> Path:
+        ignored = shutil.ignore_patterns("experiments", "__pycache__")
+        return Path(shutil.copytree(EXAMPLES / name, tmp_path / name, ignore=ignored))
+
+    return copy
+
+
+def run_driver(folder: Path, environment: Environment) -> str:
+    done = subprocess.run(["python", "driver.py"], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def completed(directory: Path) -> int:
+    with suppress(JournalError), JournalReader(directory) as journal:
+        return journal.counts().get("COMPLETED", 0)
+    return 0
+
+
+def wait_for_trials(driver: subprocess.Popen[str], directory: Path, count: int) -> None:
+    while completed(directory) < count:
+        with suppress(subprocess.TimeoutExpired):
+            pytest.fail(f"the driver ended with {driver.wait(0.2)} before it had {count} trials")
+
+
+def test_sin_local(example: Callable[[str], Path], environment: Environment) -> None:
+    folder = example("sin_local")
+    said = run_driver(folder, environment)
+    result = Result(folder / "experiments/sin")
+    assert result.counts == {"COMPLETED": 5000}
+    assert result.best_value is not None
+    assert 0 <= result.best_value < 0.01
+    assert f"Optimal loss: {result.best_value}\n" in said
+    assert run_driver(folder, environment).splitlines()[-4:] == said.splitlines()[-4:]
+    assert Result(folder / "experiments/sin").counts == {"COMPLETED": 5000}
+
+
+def test_svm_digits(example: Callable[[str], Path], environment: Environment) -> None:
+    folder = example("svm_digits")
+    run_driver(folder, environment)
+    result = Result(folder / "experiments/svm_digits")
+    assert result.counts == {"COMPLETED": 100}
+    assert result.best_value is not None
+    assert 0.98 <= result.best_value < 1
+    result.to_csv(folder / "trials.csv")
+    with (folder / "trials.csv").open(encoding="utf-8") as file:
+        kernels = [{key.split(".")[0] for key, value in row.items() if "." in key and value} for row in csv.DictReader(file)]
+    assert all(len(kernel) == 1 for kernel in kernels)
+    assert set.union(*kernels) == {"linear", "rbf", "sigmoid", "poly"}
+
+
+def test_sin_on_this_machine(example: Callable[[str], Path], environment: Environment) -> None:
+    folder = example("sin")
+    driver = folder / "driver.py"
+    text = driver.read_text(encoding="utf-8")
+    assert "timeout=60)" in text
+    driver.write_text(text.replace("timeout=60)", "timeout=60, engine='local', max_tasks=20)"), encoding="utf-8")
+    run_driver(folder, environment)
+    assert Result(folder / "experiments/shadho_sin_ex").counts == {"COMPLETED": 20}
+
+
+@pytest.mark.usefixtures("work_queue_installed")
+@pytest.mark.parametrize("command", ["wq_worker", "shadho_wq_worker"])
+def test_sin_on_work_queue(example: Callable[[str], Path], environment: Environment, command: str) -> None:
+    folder = example("sin")
+    directory = folder / "experiments/shadho_sin_ex"
+    worker = subprocess.Popen([command, "-M", "shadho_sin_ex"], cwd=folder, env=environment)
+    driver = subprocess.Popen(["python", "driver.py"], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        wait_for_trials(driver, directory, 40)
+        driver.send_signal(signal.SIGINT)
+        said, _ = driver.communicate()
+        assert driver.returncode == 0
+        worker.wait()
+    finally:
+        for process in (driver, worker):
+            process.terminate()
+            process.wait()
+    result = Result(directory)
+    assert result.best_value is not None
+    assert f"Optimal loss: {result.best_value}\n" in said
+    assert result.counts["COMPLETED"] >= 40
+    assert "FAILED" not in result.counts

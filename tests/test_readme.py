@@ -1,0 +1,102 @@
+"""Every command that a page shows is known here, with where it is run; what is quick is run here, the pages' code included."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shadho_like import Shadho, rand
+from shadho_like.resources import Resources
+from shadho_like.settings import Settings
+from shadho_like.space import as_space
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+COMMANDS = {
+    "apt-get install coop-computing-tools python3-workqueue": ("scripts/test.sh", "coop-computing-tools python3-workqueue"),
+    "conda install -c conda-forge ndcctools": ("scripts/test.sh", "conda install -c conda-forge ndcctools"),
+    "pip install .": ("tests/test_house.py", "def test_pip_install"),
+    "python driver.py": ("tests/test_examples.py", '["python", "driver.py"]'),
+    "scripts/quickstart.sh": ("tests/test_house.py", "def test_quickstart"),
+    "scripts/test.sh": (".ci/run", "scripts/test.sh"),
+    "shadho status experiments/sin": None,
+    "shadho trials experiments/sin": None,
+    "shadho trials experiments/sin --csv > trials.csv": None,
+    "shadho trials experiments/svm_digits --csv": ("tests/cli/test_shadho.py", '"--csv"'),
+    "shadho_wq_worker -M shadho_sin_ex": ("tests/test_examples.py", '"shadho_wq_worker"'),
+    "wq_worker -M shadho_sin_ex": ("tests/test_examples.py", '"wq_worker"'),
+}
+"""Which file runs each command, and by what text in it one can tell; None for those that are run here."""
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def test_every_command_is_known() -> None:
+    pages = [README, *ROOT.glob("examples/*/README.md")]
+    shown = {line for page in pages for block in blocks(page, "sh") for line in block.splitlines()}
+    assert shown == set(COMMANDS)
+    for page in pages:
+        opening = re.findall(r"^```(.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)[::2]
+        assert set(opening) <= {"sh", "python", "ini"}, f"{page}: a block that no test knows"
+
+
+def test_what_is_run_elsewhere_is_run_there() -> None:
+    for place, text in filter(None, COMMANDS.values()):
+        assert text in (ROOT / place).read_text(encoding="utf-8"), f"{place} has no {text}"
+
+
+def test_links() -> None:
+    for page in [README, *ROOT.glob("examples/*/README.md")]:
+        for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+def test_the_first_search(tmp_path: Path, environment: dict[str, str]) -> None:
+    search, space = blocks(README, "python")
+    (tmp_path / "driver.py").write_text(search, encoding="utf-8")
+    done = subprocess.run(["python", "driver.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"^\d\.\S+ \{'x': \S+\}$", done.stdout, re.MULTILINE)
+    for command in [command for command, place in COMMANDS.items() if not place]:
+        done = subprocess.run(["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert len((tmp_path / "trials.csv").read_text(encoding="utf-8").splitlines()) == 1001
+    names: dict[str, object] = {}
+    exec(space, names)
+    as_space(names["space"])
+
+
+def test_settings(tmp_path: Path) -> None:
+    [text] = blocks(README, "ini")
+    (tmp_path / ".shadhorc").write_text(text, encoding="utf-8")
+    settings = Settings()
+    settings.read(tmp_path / ".shadhorc")
+    assert settings.workqueue.resources() == Resources(cores=4)
+
+
+def test_the_options_are_those_of_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    table = re.findall(r"^\| (`.*?) \| (.*?) \|", README.read_text(encoding="utf-8"), re.MULTILINE)
+    options = inspect.signature(Shadho).parameters
+    names = [name for row, _ in table for name in re.findall(r"`(\w+)`", row)]
+    assert {"timeout", "max_tasks", "seed"} <= set(names)
+    for name in names:
+        Shadho(math.sin, {"x": rand.uniform(0, 1)}, **{name: options[name].default})
+    for row, default in table:
+        if default in {"600", "None", "0", "1", "True", "False"}:
+            assert str(options[row.strip("`")].default) == default
+
+
+def test_the_python_that_is_promised() -> None:
+    assert "Python 3.10 or later" in README.read_text(encoding="utf-8")
+    assert "python_requires = >=3.10" in (ROOT / "setup.cfg").read_text(encoding="utf-8")
+    assert sys.version_info >= (3, 10)
