@@ -93,7 +93,8 @@ def test_every_module_of_the_worker_is_installed() -> None:
 def test_each_file(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert ast.get_docstring(ast.parse(text)), "it does not say what lives in it"
-    assert len(text.splitlines()) <= LONGEST
+    lines = text.count("\n")
+    assert lines <= LONGEST, "it holds two ideas: take it apart"
     assert "TODO" not in text
 
 
