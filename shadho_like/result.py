@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shadho_like.errors import OptionError
 from shadho_like.journal import JournalReader
@@ -75,11 +75,11 @@ class Result:
             OptionError: pandas is not installed.
         """
         try:
-            import pandas as pd  # noqa: PLC0415
+            import pandas as pd
         except ImportError as error:
             message = "to_dataframe needs pandas: pip install pandas (or use to_csv)"
             raise OptionError(message) from error
-        import io  # noqa: PLC0415
+        import io
 
         text = io.StringIO()
         with JournalReader(self.directory) as journal:

@@ -89,7 +89,7 @@ class Interval(Domain):
     @property
     def complexity(self) -> float:
         """2 + the width of the middle 99 % of the draws."""
-        return 2.0 + abs(self.quantile(0.995) - self.quantile(0.005))
+        return 2.0 + float(abs(self.quantile(0.995) - self.quantile(0.005)))
 
     def arguments(self) -> dict[str, Any]:
         """Return the bounds, and the count where there is one."""
@@ -155,7 +155,7 @@ class QUniform(Interval):
 
     def unit(self, value: Any) -> float:
         """Return a number whose quantile is `value`."""
-        return min(max((value - self.lo) / (self.hi - self.lo), 0.0), 1.0)
+        return float(min(max((value - self.lo) / (self.hi - self.lo), 0.0), 1.0))
 
     def contains(self, value: Any) -> bool:
         """Return whether it is a multiple of q between the bounds."""
@@ -197,7 +197,7 @@ class Normal(Domain):
     @property
     def complexity(self) -> float:
         """2 + the width of the middle 99 % of the draws."""
-        return 2.0 + abs(self.quantile(0.995) - self.quantile(0.005))
+        return 2.0 + float(abs(self.quantile(0.995) - self.quantile(0.005)))
 
     def arguments(self) -> dict[str, Any]:
         """Return the mean and the deviation."""
@@ -234,7 +234,7 @@ class RandInt(Interval):
             self.fault = f"{self.kind} takes whole numbers, not {lo!r}, {hi!r} and {step!r}"
         elif self.fault is None and step < 1:
             self.fault = f"the step of {self.kind} must be at least 1, not {step!r}"
-        self._range = range(0, 1) if self.fault else range(int(self.lo), int(self.hi), int(step))
+        self._range = range(1) if self.fault else range(int(self.lo), int(self.hi), int(step))
 
     def quantile(self, u: float) -> int:
         """Return the value at that share of the range."""
@@ -394,7 +394,7 @@ class Power(Domain):
         """2 + the width of the middle 99 % of the draws, or 2 - 1/n."""
         if self.exponent.values() is not None:
             return self.exponent.complexity
-        return 2.0 + abs(self.quantile(0.995) - self.quantile(0.005))
+        return 2.0 + float(abs(self.quantile(0.995) - self.quantile(0.005)))
 
     def arguments(self) -> dict[str, Any]:
         """Return the base and the exponent's domain."""

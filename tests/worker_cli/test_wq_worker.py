@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import shadho_rendezvous
 import wq_worker
 
 WORKER = [sys.executable, wq_worker.__file__]
@@ -79,11 +80,11 @@ def start() -> Iterator[Callable[[list[str]], subprocess.Popen[str]]]:
 
 
 def publish(name: str, port: int, pid: int, run: str = "r1", machine: str | None = None, age_s: float = 0) -> Path:
-    entry = wq_worker.Rendezvous(name, "127.0.0.1", port, pid, machine or socket.gethostname(), run, time.time() - age_s)
-    path = wq_worker.rendezvous_path(name, run)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.write_text(json.dumps({"version": 1, **entry._asdict()}))
-    path.chmod(0o600)
+    """Write the file of another process than this one."""
+    path = Path(shadho_rendezvous.publish(os.environ["SHADHO_HOME"], name, "127.0.0.1", port, run))
+    fields = json.loads(path.read_text())
+    fields |= {"pid": pid, "pid_started": shadho_rendezvous.process_started(pid) or 1, "started_s": time.time() - age_s}
+    path.write_text(json.dumps({**fields, "machine": machine or fields["machine"]}))
     return path
 
 
@@ -164,16 +165,16 @@ def test_files_of_drivers_that_are_gone_or_that_others_may_write_are_no_rendezvo
     publish("s", 3, os.getpid(), "new")
     publish("s", 4, 1, "elsewhere", machine="another-host", age_s=30)
     publish("other", 5, os.getpid())
-    assert [entry.port for entry in wq_worker.find("s")] == [3, 4, 2]
+    assert [entry.port for entry in shadho_rendezvous.find(os.environ["SHADHO_HOME"], "s")] == [3, 4, 2]
     assert not stale.exists()
     old.chmod(0o666)
     (old.parent / "garbage.json").write_text("{")
-    assert [entry.port for entry in wq_worker.find("s")] == [3, 4]
+    assert [entry.port for entry in shadho_rendezvous.find(os.environ["SHADHO_HOME"], "s")] == [3, 4]
 
 
 def test_a_name_of_any_characters_stays_in_the_folder(home: Path) -> None:
-    path = wq_worker.rendezvous_path("../../../etc/passwd\n", "r/1")
-    assert path.parent == home / "home" / "rendezvous"
+    path = publish("../../../etc/passwd\n", 1, os.getpid(), "r/1")
+    assert path.resolve().parent == home / "home" / "rendezvous"
 
 
 def test_without_a_search_or_a_catalog_it_ends_after_its_idle_time(home: Path) -> None:
