@@ -331,6 +331,9 @@ class Pids:
         # Held for writing as well, so that a reader never sees an end.
         self._file = open(os.open(path, os.O_RDWR), encoding="ascii")  # noqa: SIM115
 
+    def __del__(self) -> None:
+        self._file.close()
+
     def read(self) -> int:
         """Wait for the next one."""
         return int(self._file.readline())
