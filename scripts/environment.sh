@@ -12,13 +12,16 @@ find_python() {
     return 1
 }
 
-# make_environment NAME REQUIREMENT: a stamp, .venv/.installed-NAME, holds what the environment was made from.
+# make_environment NAME REQUIREMENT: a stamp, .venv/.installed-NAME, holds what the environment was made from. What `dev`
+# installs is enough for everything.
 make_environment() {
-    local python stamp=.venv/.installed-$1 wanted
+    local python stamp wanted
     wanted="$(cat setup.cfg pyproject.toml | cksum) $PWD"
-    if [ -x .venv/bin/python ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
-        return
-    fi
+    for stamp in .venv/.installed-dev ".venv/.installed-$1"; do
+        if [ -x .venv/bin/python ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
+            return
+        fi
+    done
     echo "installing into $PWD/.venv"
     if [ ! -x .venv/bin/python ]; then
         python=$(find_python) || return 1

@@ -1,4 +1,4 @@
-"""The exceptions of this package, for the person at the keyboard. A trial's failure is a value (`trial.Failure`), never one of these.
+"""The exceptions of this package, for the person at the keyboard. A trial's failure is a value (`trial.Failure`).
 
     ShadhoError
     ├── UserError                 the user's mistake: shown without a traceback, exit status 2

@@ -1,4 +1,4 @@
-"""Every file name of an experiment's directory, and of the user's own folder, in one place. Names only: nothing is read or made."""
+"""Every file name of an experiment's directory, and of the user's own folder, in one place. Nothing is read or made."""
 
 from __future__ import annotations
 

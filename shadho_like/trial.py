@@ -38,7 +38,9 @@ class TrialState(str, Enum):
 
 
 TRANSITIONS: Mapping[TrialState, frozenset[TrialState]] = {
-    TrialState.PENDING: frozenset({TrialState.RUNNING, TrialState.PAUSED, TrialState.STOPPED, TrialState.FAILED, TrialState.CANCELED}),
+    TrialState.PENDING: frozenset(
+        {TrialState.RUNNING, TrialState.PAUSED, TrialState.STOPPED, TrialState.FAILED, TrialState.CANCELED}
+    ),
     TrialState.RUNNING: frozenset(
         {
             TrialState.PENDING,
@@ -49,7 +51,9 @@ TRANSITIONS: Mapping[TrialState, frozenset[TrialState]] = {
             TrialState.CANCELED,
         }
     ),
-    TrialState.PAUSED: frozenset({TrialState.PENDING, TrialState.COMPLETED, TrialState.STOPPED, TrialState.FAILED, TrialState.CANCELED}),
+    TrialState.PAUSED: frozenset(
+        {TrialState.PENDING, TrialState.COMPLETED, TrialState.STOPPED, TrialState.FAILED, TrialState.CANCELED}
+    ),
     TrialState.COMPLETED: frozenset(),
     TrialState.STOPPED: frozenset(),
     TrialState.FAILED: frozenset(),

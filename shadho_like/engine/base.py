@@ -10,7 +10,6 @@ from shadho_like.events import EngineEvent
 from shadho_like.launch import InputFile, Launch, OutputFile
 from shadho_like.trial import Attempt, AttemptId
 
-
 __all__ = ["Engine", "EngineStatus", "InputFile", "Launch", "Notice", "OutputFile", "Update"]
 
 
