@@ -13,6 +13,7 @@ import socket
 import stat
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import quote
@@ -121,10 +122,8 @@ def _read_live(path: str) -> Rendezvous | None:
     """Return what a file says; None if it is not one that this version reads, or its driver is gone."""
     entry = _read(path)
     if entry is not None and _is_stale(entry):
-        try:
+        with suppress(OSError):
             os.unlink(path)
-        except OSError:
-            pass
         return None
     return entry
 

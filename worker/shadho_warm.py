@@ -119,8 +119,9 @@ class Server:
                 self._made += 1
                 self._slots[b"%d" % self._made] = self._open_fifo(f"slot.{self._made}")
             running = {zygote: key for key, zygote in self._zygotes.items() if zygote}
-            for ready in select.select([self._requests, *running], [], [])[0]:
-                if ready == self._requests:
+            watched: list[int | socket.socket] = [self._requests, *running]
+            for ready in select.select(watched, [], [])[0]:
+                if isinstance(ready, int):
                     self._take_requests()
                 else:
                     self._zygotes[running[ready]] = None
@@ -191,7 +192,7 @@ class Server:
             subprocess.Popen(
                 [sys.executable, os.path.abspath(shadho_zygote.__file__), str(theirs.fileno()), folder],
                 pass_fds=[theirs.fileno()],
-                env=dict(item.split(b"=", 1) for item in environ),  # type: ignore[arg-type, misc]
+                env=dict(item.split(b"=", 1) for item in environ),
                 cwd=inputs,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -20,7 +20,7 @@ import sys
 import threading
 import traceback
 from contextlib import suppress
-from typing import Any, Callable, NoReturn
+from typing import Callable, NoReturn
 
 import shadho_guard
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from shadho_like.errors import SpaceError
 from shadho_like.space.build import Derived, Repeat, Scope, Sequential, build, written_from_json
-from shadho_like.space.domains import DOMAINS, Domain
+from shadho_like.space.domain import Domain
+from shadho_like.space.domains import DOMAINS
 from shadho_like.space.nodes import ABSENT, Draws, Group
 
 __all__ = ["DOMAINS", "Derived", "Domain", "LeafSpace", "Repeat", "Scope", "Sequential", "Space", "as_space", "flatten", "trial_generator"]

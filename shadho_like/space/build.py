@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import Any
 
 from shadho_like.errors import SpaceError, nearest
-from shadho_like.space.domains import DOMAINS, Choice, Constant, Domain, Power
+from shadho_like.space.domain import Domain
+from shadho_like.space.domains import DOMAINS, Choice, Constant, Power
 from shadho_like.space.nodes import Dependent, Group, Leaf, Listed, Node
 
 _FLAGS = ("exclusive", "optional")

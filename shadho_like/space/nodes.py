@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shadho_like.errors import SpaceError
-from shadho_like.space.domains import Domain, Exhaustive
+from shadho_like.space.domain import Domain
+from shadho_like.space.domains import Exhaustive
 
 ABSENT: Any = type("Absent", (), {"__repr__": lambda _: "absent"})()
 """What an optional scope gives when it is left out."""
@@ -147,7 +148,7 @@ class Group(Node):
         for name in value:
             if name not in self.children:
                 raise SpaceError(_join(self.path, str(name)), "the space has no such hyperparameter")
-        if self.exclusive and len(value) != 1:
+        if self.exclusive and len(value) != 1 and not (len(value) == 0 and self._absent_child()):
             message = f"exactly one of {', '.join(self.children)} is needed, not {len(value)}"
             raise SpaceError(self.path, message)
         for name, child in self._items:
@@ -170,12 +171,18 @@ class Group(Node):
         if value is ABSENT:
             return (f"no {self.path}",)
         parts: list[str] = []
+        if self.exclusive and not value and (absent := self._absent_child()):
+            return (absent.path, f"no {absent.path}")
         for name, child in self._items:
             if self.exclusive and name in value:
                 parts.append(child.path)
             if name in value or (not self.exclusive and isinstance(child, Group) and child.optional):
                 parts.extend(child.chosen(value.get(name, ABSENT)))
         return tuple(parts)
+
+    def _absent_child(self) -> Node | None:
+        """Return the first child that may be the chosen one and absent all the same."""
+        return next((child for child in self.children.values() if isinstance(child, Group) and child.optional), None)
 
     def grid_size(self, count: int | None) -> int:
         """Return the sum or the product of the children's, and one more where the group may be absent."""
