@@ -21,7 +21,6 @@ import shadho_guard
 import shadho_rendezvous
 from shadho_connection import Connection, End, Program, Signalled, raise_on_signals, say
 
-RELEASED_STATUS = 0
 MISUSED_STATUS = 2
 IDLE_STATUS = 3
 
@@ -98,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="wq_worker",
         usage="wq_worker -M NAME [options]\n       wq_worker HOST PORT [options]",
         description="Offer this machine to a search. Options that are not listed here are work_queue_worker's.",
-        epilog=f"Exit status: {RELEASED_STATUS} the search needs no workers any more, {MISUSED_STATUS} something is wrong with the "
+        epilog=f"Exit status: {MISUSED_STATUS} something is wrong with the "
         f"options or this machine, {IDLE_STATUS} no work for --timeout seconds, 128 + n ended by signal n.",
         allow_abbrev=False,
     )
@@ -181,7 +180,7 @@ class Search:
         self._waiting = False
 
     def run(self) -> int:
-        """Return the exit status when the driver says that it needs no workers, or there is no work for too long.
+        """Return the exit status when there is no work for too long. A driver that ends, well or not, may come back.
 
         Raises:
             Misused: going on makes no sense until the user has changed something.
@@ -190,9 +189,6 @@ class Search:
         pause_s = _SHORTEST_PAUSE_S
         while True:
             end = self._try_managers()
-            if end is End.RELEASED:
-                say(f"{self._options.called} needs no workers any more")
-                return RELEASED_STATUS
             if end is End.IDLE:
                 return self._idle(f"no work from {self._options.called}")
             if end is not End.NO_MANAGER:

