@@ -24,7 +24,6 @@ from shadho_like import rendezvous, sandbox
 from shadho_like.engine.base import EngineStatus, Launch, Notice, Update
 from shadho_like.engine.clock import SteadyClock
 from shadho_like.engine.slots import in_groups
-from shadho_like.engine.supervisor import remove_folder
 from shadho_like.engine.workqueue_files import KILLED, TaskFiles
 from shadho_like.engine.workqueue_options import WorkQueueOptions
 from shadho_like.engine.workqueue_process import ManagerProcess
@@ -124,9 +123,10 @@ class WorkQueueEngine:
         return self._clock.now()
 
     def room(self) -> int:
-        """Return how many more attempts are wanted: enough to give every worker its next task at once."""
+        """Return how many more attempts are wanted: enough to give every worker its next task at once, and several at a time."""
         wanted = min(_MOST_TASKS, max(_FEWEST_TASKS, 2 * self._slots))
-        return max(0, wanted - len(self._tasks)) * self._opened.trials_per_task
+        free = wanted - len(self._tasks)
+        return free * self._opened.trials_per_task if free >= wanted // 4 else 0
 
     def submit(self, attempts: Sequence[Attempt]) -> None:
         """Give attempts to the manager."""
@@ -135,10 +135,10 @@ class WorkQueueEngine:
 
     def _order(self, attempts: Sequence[Attempt]) -> dict[str, Any]:
         number = next(self._numbers)
-        task = _Task(number, self._files.out / str(number), list(attempts))
+        task = _Task(number, self._files.folder(), list(attempts))
         self._tasks[number] = task
         self._task_of.update(dict.fromkeys(task.ids, task))
-        return self._files.order(number, attempts)
+        return self._files.order(number, task.folder, attempts)
 
     def cancel(self, attempts: Sequence[AttemptId]) -> None:
         """Kill attempts; the rest of a batch goes on."""
@@ -184,7 +184,7 @@ class WorkQueueEngine:
             elif "started" in report:
                 self._begin(self._tasks[report["started"]], report)
             elif "cancelled" in report:
-                self._remove(self._tasks.pop(report["cancelled"]))
+                self._files.empty(self._tasks.pop(report["cancelled"]).folder)
             else:
                 self._count(report["workers"], report["slots"])
         if not manager.alive:
@@ -193,7 +193,9 @@ class WorkQueueEngine:
             manager.send(*again)
         if self.now() >= self._alone_s:
             self._alone_s = math.inf
-            self._updates.append(Notice(f"no worker has been connected for {_ALONE_S:g} s; to start one: {self._worker_command()}"))
+            self._updates.append(
+                Notice(f"no worker has been connected for {_ALONE_S:g} s; to start one: {self._worker_command()}")
+            )
 
     def _begin(self, task: _Task, report: Mapping[str, Any]) -> None:
         task.host = report["host"]
@@ -211,7 +213,7 @@ class WorkQueueEngine:
             again = self._read(task, report)
         for attempt in task.ids:
             self._task_of.pop(attempt, None)
-        self._remove(task)
+        self._files.empty(task.folder)
         return [self._order(again)] if again else []
 
     def _read(self, task: _Task, report: Mapping[str, Any]) -> list[Attempt]:
@@ -224,11 +226,14 @@ class WorkQueueEngine:
         return [attempt for attempt in task.attempts if outcomes[attempt.id] is None]
 
     def _failure(self, task: _Task, report: Mapping[str, Any]) -> Failure | None:
+        if report["status"] == "ended" and report["said"] == "0":
+            return None
         log = task.folder / shadho_worker.LOG_FILE
         tail = sandbox.log_tail(log)
-        kind = KILLED.get(tail.rpartition("\n")[2]) if report["exit"] == signal.SIGKILL else None
+        status = int(report["said"]) if report["said"] else -report["exit"]
+        kind = KILLED.get(tail.rpartition("\n")[2]) if status == -signal.SIGKILL else None
         if report["status"] == "ended" and kind is None:
-            return sandbox.exit_failure(report["exit"], log)
+            return sandbox.exit_failure(status, log)
         if kind is FailureKind.TIME_LIMIT or "wall_time" in report["exceeded"]:
             limit = f"the {self._opened.trial_timeout_s:g} s" if self._opened.trial_timeout_s else "the time"
             return Failure(FailureKind.TIME_LIMIT, f"ran longer than {limit} that a trial may", tail)
@@ -251,15 +256,6 @@ class WorkQueueEngine:
     def _lose(self, task: _Task, reason: str) -> None:
         self._updates += [AttemptLost(self.now(), attempt.id, task.host, reason) for attempt in task.attempts]
 
-    def _remove(self, task: _Task) -> None:
-        """Remove a task's folder, which nobody writes to any more."""
-        try:
-            for entry in task.folder.iterdir():
-                entry.unlink()
-            task.folder.rmdir()
-        except OSError:
-            remove_folder(task.folder)
-
     def _count(self, workers: int, slots: int) -> None:
         if workers and self._alone_s < math.inf:
             self._updates.append(Notice(f"a worker is connected: room for {slots} at once"))
@@ -280,7 +276,7 @@ class WorkQueueEngine:
         dead.close()
         for task in self._tasks.values():
             self._lose(task, "the process with Work Queue's manager died")
-            self._remove(task)
+            self._files.empty(task.folder)
         self._tasks.clear()
         self._task_of.clear()
         if self._deaths > _MOST_DEATHS:

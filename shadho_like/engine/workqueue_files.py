@@ -1,9 +1,11 @@
-"""What Work Queue's tasks run and which files travel with them: the command's text, the files that all share, a folder for each."""
+"""What Work Queue's tasks run and which files travel with them: the command's text, the files all share, a folder for each."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
+import re
 import shlex
 import sys
 import sysconfig
@@ -25,21 +27,30 @@ from shadho_like.trial import Attempt, FailureKind
 _LARGEST_OUTPUT = 16 * 1024**3
 _MIB = 1024 * 1024
 
-# The shell that Work Queue starts waits for a second one, which is the command's own: so a signal that ends the command is seen
-# as one, and what it left can be looked at. A worker would follow a link, wait for a pipe's writer, and send a whole folder.
-_COMMAND = """exec >{log} 2>&1
-trap : HUP INT TERM
+# What the command leaves is looked at first: a worker would follow a link, wait for a pipe's writer, and send a whole folder. The
+# exit status goes out by the standard output, as Work Queue tells a signal's number as if it were one: a shell that says none was
+# killed. The shell's own status asks for the log, which Work Queue is told to fetch of failed tasks only: most have none.
+_COMMAND = """exec 3>&1 >{log} 2>&1
+shadho_folder=$PWD
+shadho_end() {{
+  shadho_status=$?
+  {unwatch}
+  for shadho_file in {outputs}; do
+    shadho_path=$shadho_folder/$shadho_file
+    if [ -L "$shadho_path" ] || {{ [ -e "$shadho_path" ] && [ ! -f "$shadho_path" ]; }}; then
+      echo "shadho_like: $shadho_file is a link or no regular file, and is not sent back"
+      rm -rf "$shadho_path"
+    fi
+  done
+  echo $shadho_status >&3
+  if [ -s "$shadho_folder/{log}" ]; then exit 1; else exit 0; fi
+}}
+trap shadho_end EXIT
 export PYTHONUNBUFFERED=1 PYTHONPATH="$PWD${{PYTHONPATH:+:$PYTHONPATH}}" {environment}
 {watch}{command}
-status=$?
-{unwatch}for file in {outputs}; do
-  if [ -L "$file" ] || {{ [ -e "$file" ] && [ ! -f "$file" ]; }}; then
-    echo "shadho_like: $file is a link or no regular file, and is not sent back"
-    rm -rf "$file"
-  fi
-done
-exit $status
 """
+# Either would keep the shell from its end; in a copy of the shell they cannot, which costs as much as the rest of a short task.
+_ENDS_SHELL = re.compile(r"\b(exec|trap)\b")
 
 # Work Queue's own limits do not do: its workers read a time in another unit than its manager writes, look at disks rarely, and
 # kill nothing but the first process. This watcher kills the whole group, its own shell included; the last line tells why.
@@ -56,10 +67,10 @@ _WATCH = """(
   done
   echo "{over_time}"
   kill -s KILL -- -$$
-) &
-watcher=$!
+) 3>&- &
+shadho_watcher=$!
 """
-_UNWATCH = "kill $watcher\n"
+_UNWATCH = "kill $shadho_watcher"
 _WATCH_STEP_S = 5
 _LIMIT = "SHADHO_LIMIT_S"
 _OVER_TIME = "shadho_like: killed, it ran longer than a trial may"
@@ -81,10 +92,16 @@ class TaskFiles:
         self._in = launch.paths.sandboxes / "in"
         self.out = launch.paths.sandboxes / "out"
         self.log = launch.paths.sandboxes / "manager.log"
+        self._numbers = itertools.count()
+        self._empty: list[Path] = []
         self._nested = {str(PurePosixPath(file.remote).parent) for file in launch.output_files} - {"."}
 
     def make(self) -> None:
-        """Empty the folders, and put what all tasks share where a name has nothing in it that Work Queue would take for its own."""
+        """Empty the folders and make what all tasks share.
+
+        Raises:
+            UserError: the objective cannot be sent to other processes.
+        """
         remove_folder(self._launch.paths.sandboxes)
         for folder in (self._in, self.out):
             folder.mkdir(parents=True)
@@ -112,13 +129,14 @@ class TaskFiles:
 
     def _command(self) -> str:
         python = shlex.quote(self._python or "")
+        command = f"eval {shlex.quote(self._launch.command)}" if self._launch.command else f". ./{shadho_warm.LAUNCHER_FILE}"
         return _COMMAND.format(
             log=shadho_worker.LOG_FILE,
             environment=f"SHADHO_PYTHON={python} SHADHO_WARM=" if self._python else "",
-            command=f"sh -c {shlex.quote(self._launch.command)}" if self._launch.command else f"sh ./{shadho_warm.LAUNCHER_FILE}",
+            command=f"({command})" if _ENDS_SHELL.search(self._launch.command or "exec") else command,
             watch=self._watch(),
             unwatch=_UNWATCH if self._watch() else "",
-            outputs=" ".join(shlex.quote(remote) for remote, _ in self._outputs()),
+            outputs=" ".join(shlex.quote(remote) for remote, *_ in self._outputs()),
         )
 
     def _watch(self) -> str:
@@ -135,7 +153,7 @@ class TaskFiles:
         )
 
     def _inputs(self) -> list[tuple[str, str, bool]]:
-        """Return (path here, path there, may be kept). Links stand for the files: in a path, Work Queue replaces $OS and $ARCH."""
+        """Return (path here, path there, may be kept); links stand for the files, in whose paths Work Queue would replace $OS."""
         files = [(sandbox.worker_module_path(), shadho_worker.WORKER_FILE, True)]
         files += [(file.local, file.remote, file.cache) for file in self._launch.input_files]
         if self._launch.objective is not None:
@@ -148,32 +166,53 @@ class TaskFiles:
             inputs.append((f"../in/{number}", remote, cache))
         return inputs
 
-    def _outputs(self) -> list[tuple[str, bool]]:
+    def _outputs(self) -> list[tuple[str, bool, bool]]:
+        """Return (path there, may be kept, only of tasks that Work Queue takes for failed)."""
         result = shadho_worker.RESULT_FILE if self._launch.trials_per_task == 1 else shadho_worker.RESULTS_FILE
-        return [(result, False), (shadho_worker.LOG_FILE, False), *((file.remote, file.cache) for file in self._launch.output_files)]
+        users = [(file.remote, file.cache, False) for file in self._launch.output_files]
+        return [(result, False, False), (shadho_worker.LOG_FILE, False, True), *users]
 
     def missing_inputs(self) -> list[str]:
         """Return the input files that are not here any more."""
         return [str(file.local) for file in self._launch.input_files if not file.local.exists()]
 
-    def order(self, number: int, attempts: Sequence[Attempt]) -> dict[str, Any]:
-        """Make the folder of a task and return the order that submits it."""
-        folder = self.out / str(number)
-        os.mkdir(folder)
+    def folder(self) -> Path:
+        """Return an empty folder for what comes back from a task. They are used again: making one takes as long as a short task."""
+        if self._empty:
+            return self._empty.pop()
+        folder = self.out / str(next(self._numbers))
+        folder.mkdir()
         for nested in self._nested:
             folder.joinpath(nested).mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def empty(self, folder: Path) -> None:
+        """Take a folder back, to which nobody writes any more."""
+        try:
+            for name in os.listdir(folder):
+                os.unlink(folder / name)
+        except OSError:
+            # There are folders in it.
+            remove_folder(folder)
+        else:
+            self._empty.append(folder)
+
+    def order(self, number: int, folder: Path, attempts: Sequence[Attempt]) -> dict[str, Any]:
+        """Return the order that submits a task."""
         files = sandbox.attempt_files(self._launch, attempts)
-        order: dict[str, Any] = {"submit": number, "buffers": {name: data.decode() for name, data in files.items()}}
+        order = {"submit": number, "folder": folder.name, "buffers": {name: data.decode() for name, data in files.items()}}
         limit_s = self._launch.trial_timeout_s
         return order if limit_s is None else {**order, "environment": {_LIMIT: str(math.ceil(limit_s * len(attempts)))}}
 
 
 @contextmanager
 def _by_value(objective: Callable[..., Any]) -> Iterator[None]:
-    """Have the objective's own module travel inside of the pickle, unless it is installed: workers do not have the user's files."""
+    """Have the objective's own module travel in the pickle, unless it is installed: workers do not have the user's files."""
     module = sys.modules.get(getattr(objective, "__module__", None) or "")
     file = getattr(module, "__file__", None)
-    installed = any(Path(file).is_relative_to(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")) if file else True
+    installed = (
+        any(Path(file).is_relative_to(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")) if file else True
+    )
     if installed or module is None or module.__name__ in cloudpickle.list_registry_pickle_by_value():
         yield
         return

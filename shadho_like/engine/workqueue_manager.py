@@ -18,7 +18,7 @@ import stat
 import sys
 import time
 from contextlib import suppress
-from typing import Any, Dict, Iterator, List, NoReturn, Optional
+from typing import Any, Iterator, NoReturn
 
 _BINDINGS = ("ndcctools.work_queue", "work_queue")
 _PR_SET_PDEATHSIG = 1
@@ -29,6 +29,7 @@ _SURVEY_S = 0.25
 _ANNOUNCE_S = 50.0
 _KEEPALIVE_S = 15
 _MICROSECONDS = 1_000_000
+_LONGEST_STATUS = 4
 
 _SYS_LANDLOCK_CREATE, _SYS_LANDLOCK_ADD, _SYS_LANDLOCK_RESTRICT = 444, 445, 446
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _REMOVE_FILE, _MAKE_REG = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 5, 1 << 8
@@ -55,15 +56,15 @@ class _Orders:
         self._text = b""
         self.open = True
 
-    def first(self) -> Dict[str, Any]:
+    def first(self) -> dict[str, Any]:
         """Wait for the first line, which must come."""
         while b"\n" not in self._text and self._fill():
             pass
         line, _, self._text = self._text.partition(b"\n")
-        settings: Dict[str, Any] = json.loads(line)
+        settings: dict[str, Any] = json.loads(line)
         return settings
 
-    def read(self) -> List[Dict[str, Any]]:
+    def read(self) -> list[dict[str, Any]]:
         """Return the lines that are there."""
         with suppress(BlockingIOError):
             self._fill()
@@ -83,7 +84,7 @@ class _Reports:
     def __init__(self) -> None:
         self._fd = os.dup(1)
         os.dup2(2, 1)
-        self._lines: List[str] = []
+        self._lines: list[str] = []
 
     def say(self, **report: Any) -> None:
         """Add a line."""
@@ -113,18 +114,18 @@ class _Passes:
             lib = ctypes.CDLL(next(_libraries(binding)))
             lib.work_queue_wait_internal.restype = lib.link_attach_to_fd.restype = ctypes.c_void_p
             lib.update_catalog.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int]
-            pointers = [ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int]
-            lib.work_queue_wait_internal.argtypes = pointers
+            pointer, number = ctypes.c_void_p, ctypes.c_int
+            lib.work_queue_wait_internal.argtypes = [pointer, number, pointer, pointer, pointer, number]
             self._input, self._lib = lib.link_attach_to_fd(0), lib
         os.set_blocking(0, False)
 
-    def next(self) -> Optional[int]:
+    def next(self) -> int | None:
         """Do what is to be done, sleep if that is nothing, and return the address of a task that ended, if one did."""
         if self._lib is None:
             task = self._queue.wait(1)
             return _address(task) if task else None
         pointer = ctypes.addressof(self._ready)
-        found: Optional[int] = self._lib.work_queue_wait_internal(self._pointer, _PASS_S, self._input, pointer, None, -1)
+        found: int | None = self._lib.work_queue_wait_internal(self._pointer, _PASS_S, self._input, pointer, None, -1)
         return found
 
     def announce(self) -> None:
@@ -154,26 +155,26 @@ def _address(task: Any) -> int:
 class _Tasks:
     """The tasks that Work Queue has, by the driver's numbers."""
 
-    def __init__(self, binding: Any, queue: Any, reports: _Reports, plan: Dict[str, Any]) -> None:
+    def __init__(self, binding: Any, queue: Any, reports: _Reports, plan: dict[str, Any]) -> None:
         self._binding = binding
         self._queue = queue
         self._reports = reports
         self._plan = plan
-        self._tasks: Dict[int, Any] = {}
-        self._numbers: Dict[int, int] = {}
-        self._waiting: Dict[int, None] = {}
+        self._tasks: dict[int, Any] = {}
+        self._numbers: dict[int, int] = {}
+        self._waiting: dict[int, None] = {}
         results = [name for name in dir(binding) if name.startswith("WORK_QUEUE_RESULT_")]
         self._results = {getattr(binding, name): name[len("WORK_QUEUE_RESULT_") :] for name in results}
 
-    def submit(self, number: int, buffers: Dict[str, str], environment: Dict[str, str]) -> None:
-        """Hand a task to Work Queue. Its outputs go to the folder that has its number as name."""
+    def submit(self, number: int, folder: str, buffers: dict[str, str], environment: dict[str, str]) -> None:
+        """Hand a task to Work Queue. Its outputs go to a folder of its own."""
         task = self._binding.Task(self._plan["command"])
         for local, remote, cache in self._plan["inputs"]:
             task.specify_input_file(local, remote, cache=cache)
         for remote, text in buffers.items():
             task.specify_buffer(text, remote, cache=False)
-        for remote, cache in self._plan["outputs"]:
-            task.specify_output_file(f"{number}/{remote}", remote, cache=cache)
+        for remote, cache, only_of_failed in self._plan["outputs"]:
+            task.specify_output_file(f"{folder}/{remote}", remote, cache=cache, failure_only=only_of_failed)
         for name, amount in self._plan["resources"].items():
             getattr(task, f"specify_{name}")(amount)
         for name, value in environment.items():
@@ -202,14 +203,16 @@ class _Tasks:
         number = self._numbers[address]
         task = self._tasks[number]
         result = self._results.get(task.result, str(task.result))
+        status = _STATUS.get(result, "lost")
         self._reports.say(
             done=number,
-            status=_STATUS.get(result, "lost"),
+            status=status,
             result=result,
             exit=task.return_status,
+            said=_status_said(task.output),
             host=task.hostname or "",
             started=task._task.time_when_commit_start / _MICROSECONDS,  # noqa: SLF001
-            exceeded=_exceeded(task),
+            exceeded=_exceeded(task) if status == "exhausted" else [],
         )
         self._forget(number)
 
@@ -232,7 +235,13 @@ class _Tasks:
         self._queue._task_table.pop(task.id, None)  # noqa: SLF001
 
 
-def _exceeded(task: Any) -> List[str]:
+def _status_said(output: str | None) -> str:
+    """Return the exit status that a task printed, empty if it was killed before."""
+    text = (output or "")[:_LONGEST_STATUS].strip()
+    return text if text.isascii() and text.isdigit() else ""
+
+
+def _exceeded(task: Any) -> list[str]:
     """Return the resources of which a task used too much."""
     limits = task.limits_exceeded
     return [name for name in ("cores", "memory", "disk", "wall_time") if limits and getattr(limits, name) >= 0]
@@ -241,7 +250,7 @@ def _exceeded(task: Any) -> List[str]:
 class _Survey:
     """What changes slowly: which tasks run, which workers there are, what the catalog knows."""
 
-    def __init__(self, settings: Dict[str, Any], queue: Any, tasks: _Tasks, reports: _Reports) -> None:
+    def __init__(self, settings: dict[str, Any], queue: Any, tasks: _Tasks, reports: _Reports) -> None:
         self._needs = settings["resources"]
         self._queue = queue
         self._tasks = tasks
@@ -287,7 +296,7 @@ def main() -> None:
     os._exit(0)
 
 
-def _serve(settings: Dict[str, Any], orders: _Orders, reports: _Reports, binding: Any, queue: Any) -> None:
+def _serve(settings: dict[str, Any], orders: _Orders, reports: _Reports, binding: Any, queue: Any) -> None:
     tasks = _Tasks(binding, queue, reports, settings)
     survey = _Survey(settings, queue, tasks, reports)
     passes = _Passes(binding, queue)
@@ -302,7 +311,7 @@ def _serve(settings: Dict[str, Any], orders: _Orders, reports: _Reports, binding
             continue
         for order in orders.read():
             if "submit" in order:
-                tasks.submit(order["submit"], order["buffers"], order.get("environment", {}))
+                tasks.submit(order["submit"], order["folder"], order["buffers"], order.get("environment", {}))
             else:
                 for number in order["cancel"]:
                     tasks.cancel(number)
@@ -332,7 +341,7 @@ def _binding(reports: _Reports, folder: str) -> Any:
         with suppress(AttributeError, OSError):
             os.rmdir(binding.staging_directory)
         return binding
-    _refuse(reports, missing="; ".join(problems))
+    return _refuse(reports, missing="; ".join(problems))
 
 
 def _refuse(reports: _Reports, **report: str) -> NoReturn:
@@ -341,7 +350,7 @@ def _refuse(reports: _Reports, **report: str) -> NoReturn:
     os._exit(1)
 
 
-def _queue(binding: Any, settings: Dict[str, Any]) -> Any:
+def _queue(binding: Any, settings: dict[str, Any]) -> Any:
     """Return a queue that listens somewhere. Only a named one is announced, and only to the catalog that was named with it."""
     for name in [name for name in os.environ if name.startswith(("WORK_QUEUE_", "CATALOG_", "TCP_"))]:
         del os.environ[name]

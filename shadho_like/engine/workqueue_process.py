@@ -1,4 +1,4 @@
-"""The driver's hold on the process that runs Work Queue's manager: finds a Python for it, starts it, writes and reads its lines."""
+"""The driver's hold on the process with Work Queue's manager: finds a Python for it, starts it, writes and reads its lines."""
 
 from __future__ import annotations
 

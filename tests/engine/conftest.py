@@ -28,9 +28,10 @@ class Workers:
         folder = self._folder / str(len(self.processes))
         folder.mkdir(parents=True)
         path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-        resources = [f"--cores={cores}", "--memory=2000", "--disk=2000", "--min-backoff=1", "--max-backoff=1", f"--workdir={folder}"]
+        resources = [f"--cores={cores}", "--memory=2000", "--disk=2000"]
+        ours = [*resources, "--min-backoff=1", "--max-backoff=1", f"--workdir={folder}"]
         process = subprocess.Popen(
-            ["work_queue_worker", *resources, *options, "127.0.0.1", str(port)],
+            ["work_queue_worker", *ours, *options, "127.0.0.1", str(port)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env={**os.environ, "PATH": path},
