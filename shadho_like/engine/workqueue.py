@@ -10,7 +10,6 @@ import math
 import select
 import shlex
 import shutil
-import signal
 import socket
 import uuid
 from collections.abc import Mapping, Sequence
@@ -24,7 +23,8 @@ from shadho_like import rendezvous, sandbox
 from shadho_like.engine.base import EngineStatus, Launch, Notice, Update
 from shadho_like.engine.clock import SteadyClock
 from shadho_like.engine.slots import in_groups
-from shadho_like.engine.workqueue_files import KILLED, TaskFiles
+from shadho_like.engine.workqueue_command import limit_reached
+from shadho_like.engine.workqueue_files import TaskFiles
 from shadho_like.engine.workqueue_options import WorkQueueOptions
 from shadho_like.engine.workqueue_process import ManagerProcess
 from shadho_like.errors import EngineError
@@ -179,6 +179,8 @@ class WorkQueueEngine:
         manager.flush()
         again: list[dict[str, Any]] = []
         for report in manager.read():
+            if "host" in report:
+                report["host"] = shadho_worker.one_line(report["host"])
             if "done" in report:
                 again += self._end(self._tasks.pop(report["done"]), report)
             elif "started" in report:
@@ -231,7 +233,7 @@ class WorkQueueEngine:
         log = task.folder / shadho_worker.LOG_FILE
         tail = sandbox.log_tail(log)
         status = int(report["said"]) if report["said"] else -report["exit"]
-        kind = KILLED.get(tail.rpartition("\n")[2]) if status == -signal.SIGKILL else None
+        kind = limit_reached(tail)
         if report["status"] == "ended" and kind is None:
             return sandbox.exit_failure(status, log)
         if kind is FailureKind.TIME_LIMIT or "wall_time" in report["exceeded"]:

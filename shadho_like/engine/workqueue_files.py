@@ -1,12 +1,10 @@
-"""What Work Queue's tasks run and which files travel with them: the command's text, the files all share, a folder for each."""
+"""The files that travel with Work Queue's tasks: those that all share, and a folder for what comes back from each."""
 
 from __future__ import annotations
 
 import itertools
 import math
 import os
-import re
-import shlex
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Sequence
@@ -20,62 +18,13 @@ import shadho_worker
 
 from shadho_like import sandbox
 from shadho_like.engine.supervisor import remove_folder
+from shadho_like.engine.workqueue_command import TIME_LIMIT, shell_text
 from shadho_like.launch import Launch
 from shadho_like.resources import Resources
-from shadho_like.trial import Attempt, FailureKind
+from shadho_like.trial import Attempt
 
 _LARGEST_OUTPUT = 16 * 1024**3
 _MIB = 1024 * 1024
-
-# What the command leaves is looked at first: a worker would follow a link, wait for a pipe's writer, and send a whole folder. The
-# exit status goes out by the standard output, as Work Queue tells a signal's number as if it were one: a shell that says none was
-# killed. The shell's own status asks for the log, which Work Queue is told to fetch of failed tasks only: most have none.
-_COMMAND = """exec 3>&1 >{log} 2>&1
-shadho_folder=$PWD
-shadho_end() {{
-  shadho_status=$?
-  {unwatch}
-  for shadho_file in {outputs}; do
-    shadho_path=$shadho_folder/$shadho_file
-    if [ -L "$shadho_path" ] || {{ [ -e "$shadho_path" ] && [ ! -f "$shadho_path" ]; }}; then
-      echo "shadho_like: $shadho_file is a link or no regular file, and is not sent back"
-      rm -rf "$shadho_path"
-    fi
-  done
-  echo $shadho_status >&3
-  if [ -s "$shadho_folder/{log}" ]; then exit 1; else exit 0; fi
-}}
-trap shadho_end EXIT
-export PYTHONUNBUFFERED=1 PYTHONPATH="$PWD${{PYTHONPATH:+:$PYTHONPATH}}" {environment}
-{watch}{command}
-"""
-# Either would keep the shell from its end; in a copy of the shell they cannot, which costs as much as the rest of a short task.
-_ENDS_SHELL = re.compile(r"\b(exec|trap)\b")
-
-# Work Queue's own limits do not do: its workers read a time in another unit than its manager writes, look at disks rarely, and
-# kill nothing but the first process. This watcher kills the whole group, its own shell included; the last line tells why.
-_WATCH = """(
-  trap 'kill $! 2>/dev/null; exit' TERM
-  left=${{{limit}:--1}}
-  while [ $left -ne 0 ]; do
-    step={step}
-    if [ $left -gt 0 ] && [ $left -lt $step ]; then step=$left; fi
-    sleep $step & wait $!
-    if [ $left -gt 0 ]; then left=$((left - step)); fi
-    set -- $({disk})
-    if [ $1 -gt {most} ]; then echo "{over_disk}"; kill -s KILL -- -$$; fi
-  done
-  echo "{over_time}"
-  kill -s KILL -- -$$
-) 3>&- &
-shadho_watcher=$!
-"""
-_UNWATCH = "kill $shadho_watcher"
-_WATCH_STEP_S = 5
-_LIMIT = "SHADHO_LIMIT_S"
-_OVER_TIME = "shadho_like: killed, it ran longer than a trial may"
-_OVER_DISK = "shadho_like: killed, its folder took more disk than a trial may"
-KILLED = {_OVER_TIME: FailureKind.TIME_LIMIT, _OVER_DISK: FailureKind.DISK}
 
 
 class TaskFiles:
@@ -120,37 +69,12 @@ class TaskFiles:
         disk_mb = self._launch.resources.disk_mb
         return {
             "folder": str(self.out),
-            "command": self._command(),
+            "command": shell_text(self._launch, [remote for remote, *_ in self._outputs()], self._python),
             "inputs": self._inputs(),
             "outputs": self._outputs(),
             "resources": needs(self._launch.resources),
             "largest_file": disk_mb * _MIB if disk_mb else _LARGEST_OUTPUT,
         }
-
-    def _command(self) -> str:
-        python = shlex.quote(self._python or "")
-        command = f"eval {shlex.quote(self._launch.command)}" if self._launch.command else f". ./{shadho_warm.LAUNCHER_FILE}"
-        return _COMMAND.format(
-            log=shadho_worker.LOG_FILE,
-            environment=f"SHADHO_PYTHON={python} SHADHO_WARM=" if self._python else "",
-            command=f"({command})" if _ENDS_SHELL.search(self._launch.command or "exec") else command,
-            watch=self._watch(),
-            unwatch=_UNWATCH if self._watch() else "",
-            outputs=" ".join(shlex.quote(remote) for remote, *_ in self._outputs()),
-        )
-
-    def _watch(self) -> str:
-        disk_mb = self._launch.resources.disk_mb
-        if self._launch.trial_timeout_s is None and not disk_mb:
-            return ""
-        return _WATCH.format(
-            limit=_LIMIT,
-            step=_WATCH_STEP_S,
-            disk="du -sk ." if disk_mb else "echo 0",
-            most=(disk_mb or 0) * 1024,
-            over_disk=_OVER_DISK,
-            over_time=_OVER_TIME,
-        )
 
     def _inputs(self) -> list[tuple[str, str, bool]]:
         """Return (path here, path there, may be kept); links stand for the files, in whose paths Work Queue would replace $OS."""
@@ -202,7 +126,7 @@ class TaskFiles:
         files = sandbox.attempt_files(self._launch, attempts)
         order = {"submit": number, "folder": folder.name, "buffers": {name: data.decode() for name, data in files.items()}}
         limit_s = self._launch.trial_timeout_s
-        return order if limit_s is None else {**order, "environment": {_LIMIT: str(math.ceil(limit_s * len(attempts)))}}
+        return order if limit_s is None else {**order, "environment": {TIME_LIMIT: str(math.ceil(limit_s * len(attempts)))}}
 
 
 @contextmanager
@@ -210,9 +134,7 @@ def _by_value(objective: Callable[..., Any]) -> Iterator[None]:
     """Have the objective's own module travel in the pickle, unless it is installed: workers do not have the user's files."""
     module = sys.modules.get(getattr(objective, "__module__", None) or "")
     file = getattr(module, "__file__", None)
-    installed = (
-        any(Path(file).is_relative_to(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")) if file else True
-    )
+    installed = any(Path(file).is_relative_to(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")) if file else True
     if installed or module is None or module.__name__ in cloudpickle.list_registry_pickle_by_value():
         yield
         return

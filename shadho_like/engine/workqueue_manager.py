@@ -1,8 +1,8 @@
 """Work Queue's manager as a process of its own: orders come as JSON lines on its input, what happened goes out the same way.
 
-Standard library, the binding of Work Queue and Python 3.8 only; nothing of this package is imported, as another Python than the
-driver's may run it. The first line holds the settings; it ends when its input does. Whoever wrote the folders makes them: here
-only regular files are written, and Landlock, where the kernel has it, holds a lying worker to that.
+Standard library, the binding of Work Queue and Python 3.8 only: another Python than the driver's may run it, from its own folder,
+where `workqueue_confinement` lies. The first line holds the settings; it ends when its input does. It makes no folders, and
+writes regular files only.
 """
 
 from __future__ import annotations
@@ -11,18 +11,16 @@ import ctypes
 import importlib
 import json
 import os
-import resource
 import signal
 import socket
 import stat
 import sys
 import time
 from contextlib import suppress
-from typing import Any, Iterator, NoReturn
+from typing import Any, NoReturn
 
 _BINDINGS = ("ndcctools.work_queue", "work_queue")
 _PR_SET_PDEATHSIG = 1
-_PR_SET_NO_NEW_PRIVS = 38
 _READ_BYTES = 1024 * 1024
 _PASS_S = 5
 _SURVEY_S = 0.25
@@ -31,16 +29,11 @@ _KEEPALIVE_S = 15
 _MICROSECONDS = 1_000_000
 _LONGEST_STATUS = 4
 
-_SYS_LANDLOCK_CREATE, _SYS_LANDLOCK_ADD, _SYS_LANDLOCK_RESTRICT = 444, 445, 446
-_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _REMOVE_FILE, _MAKE_REG = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 5, 1 << 8
-_RIGHTS_OF_ABI = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1}
-_TRUNCATE = 1 << 14
-
 _STATUS = {
     "SUCCESS": "ended",
     "OUTPUT_MISSING": "ended",
     "STDOUT_MISSING": "ended",
-    "SIGNAL": "signal",
+    "SIGNAL": "ended",
     "INPUT_MISSING": "input",
     "RESOURCE_EXHAUSTION": "exhausted",
     "DISK_ALLOC_FULL": "exhausted",
@@ -106,12 +99,13 @@ class _Passes:
     Queue's foremen use, which watches one more descriptor: the standard input. Without it, orders wait for the end of a second.
     """
 
-    def __init__(self, binding: Any, queue: Any) -> None:
+    def __init__(self, queue: Any) -> None:
         self._queue = queue
         self._input = self._lib = None
         self._ready = ctypes.c_int(0)
-        with suppress(AttributeError, OSError, StopIteration):
-            lib = ctypes.CDLL(next(_libraries(binding)))
+        codes = [module for name, module in sys.modules.items() if name.rpartition(".")[2] in {"_work_queue", "_cwork_queue"}]
+        with suppress(AttributeError, IndexError, OSError):
+            lib = ctypes.CDLL(codes[0].__file__)
             lib.work_queue_wait_internal.restype = lib.link_attach_to_fd.restype = ctypes.c_void_p
             lib.update_catalog.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int]
             pointer, number = ctypes.c_void_p, ctypes.c_int
@@ -136,16 +130,6 @@ class _Passes:
     @property
     def _pointer(self) -> int:
         return int(self._queue._work_queue)  # noqa: SLF001
-
-
-def _libraries(binding: Any) -> Iterator[str]:
-    """Yield the files that hold the binding's machine code."""
-    package = binding.__name__.rpartition(".")[0]
-    for name in (f"{package}.cwork_queue", f"{package}._cwork_queue", "_work_queue"):
-        module = sys.modules.get(name)
-        file = getattr(module, "__file__", None)
-        if file and not file.endswith(".py"):
-            yield file
 
 
 def _address(task: Any) -> int:
@@ -243,8 +227,7 @@ def _status_said(output: str | None) -> str:
 
 def _exceeded(task: Any) -> list[str]:
     """Return the resources of which a task used too much."""
-    limits = task.limits_exceeded
-    return [name for name in ("cores", "memory", "disk", "wall_time") if limits and getattr(limits, name) >= 0]
+    return [name for name in ("memory", "disk", "wall_time") if task.limits_exceeded and getattr(task.limits_exceeded, name) >= 0]
 
 
 class _Survey:
@@ -285,8 +268,9 @@ def main() -> None:
         port = _listen(settings["address"], *settings["ports"])
     except (OSError, ValueError) as error:
         _refuse(reports, refused=str(error))
-    _bound_files(settings["largest_file"])
-    confined = _confine(settings["folder"])
+    confinement = importlib.import_module("workqueue_confinement")
+    confinement.bound_files(settings["largest_file"])
+    confined = confinement.confine(settings["folder"])
     if not confined:
         print("warning: this kernel has no Landlock: what a worker sends back is held to its folder by nothing", file=sys.stderr)
     reports.say(listening=port, confined=confined)
@@ -299,7 +283,7 @@ def main() -> None:
 def _serve(settings: dict[str, Any], orders: _Orders, reports: _Reports, binding: Any, queue: Any) -> None:
     tasks = _Tasks(binding, queue, reports, settings)
     survey = _Survey(settings, queue, tasks, reports)
-    passes = _Passes(binding, queue)
+    passes = _Passes(queue)
     announced_s = float("-inf")
     while orders.open:
         if settings["catalog"] and time.monotonic() > announced_s + _ANNOUNCE_S:
@@ -394,36 +378,6 @@ def _is_listening(fd: int) -> bool:
             with socket.socket(fileno=os.dup(fd)) as probe:
                 return bool(probe.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
     return False
-
-
-def _bound_files(largest: int) -> None:
-    """Bound every file that is written, and allow as many connections as the system does."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def _confine(folder: str) -> bool:
-    """From now on write, make and remove regular files beneath `folder` only, and execute nothing; return whether that holds."""
-    try:
-        libc = ctypes.CDLL(None, use_errno=True)
-        abi = libc.syscall(_SYS_LANDLOCK_CREATE, None, 0, 1)
-    except (AttributeError, OSError):
-        return False
-    if not sys.platform.startswith("linux") or abi < 1:
-        return False
-    handled = _RIGHTS_OF_ABI[min(abi, 3)] & ~(_READ_FILE | _READ_DIR)
-    ruleset = libc.syscall(_SYS_LANDLOCK_CREATE, ctypes.byref(ctypes.c_uint64(handled)), 8, 0)
-    beneath = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    allowed = (_WRITE_FILE | _MAKE_REG | _REMOVE_FILE | _TRUNCATE) & handled
-    rule = allowed.to_bytes(8, sys.byteorder) + beneath.to_bytes(4, sys.byteorder)
-    refused = libc.syscall(_SYS_LANDLOCK_ADD, ruleset, 1, rule, 0)
-    refused = refused or libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    refused = refused or libc.syscall(_SYS_LANDLOCK_RESTRICT, ruleset, 0)
-    os.close(beneath)
-    os.close(ruleset)
-    return not refused
 
 
 if __name__ == "__main__":
