@@ -3,8 +3,9 @@ objective already loaded. Those are in `shadho_zygote`; no user's code is loaded
 
 Standard library and Python 3.8 only. In the server's folder lie `requests`, a FIFO that takes a line "pid slot" from each
 launcher, and some FIFOs `slot.N`, of which the server holds the writing end. A launcher takes a slot by making `taken.N`, opens
-it, asks, and reads "run" and then the exit status from it. When the slot's writing end closes before "run", nothing was
-started. So a server that dies in any way leaves no launcher waiting, and a trial costs no program but the shell.
+it, asks, and reads "run" and then the exit status from it; its descriptors 4 and 5 are the trial's standard output and error.
+When the slot's writing end closes before "run", nothing was started. So a server that dies in any way leaves no launcher
+waiting, and a trial costs no program but the shell.
 """
 
 from __future__ import annotations
@@ -24,24 +25,33 @@ import shadho_guard
 import shadho_zygote
 
 LAUNCHER_FILE = "shadho_launch.sh"
-LAUNCHER = """\
+# The launcher leads its process group only as the task's own process: without `exec` it is a child of it.
+LAUNCHER_COMMAND = f"exec sh ./{LAUNCHER_FILE} >output.log 2>&1"
+LEAD_GROUP = """\
+# Work Queue kills a task by its process group and waits for its end, but sometimes fails to give it a group in time.
+if read -r _ _ _ _ group _ <"/proc/$$/stat" && [ "$group" != $$ ] && command -v setsid >/dev/null; then
+  exec setsid sh "$0"
+fi 2>/dev/null
+"""
+LAUNCHER = f"""\
 # Evaluates the trial in this folder: in a copy of an interpreter that has the objective loaded, where the worker offers one.
-if [ -n "$SHADHO_WARM" ]; then
+{LEAD_GROUP}if [ -n "$SHADHO_WARM" ]; then
   set -C
+  exec 4>&1 5>&2
   for slot in "$SHADHO_WARM"/slot.*; do
     [ -p "$slot" ] || break
-    { command : >"$SHADHO_WARM/taken.${slot##*.}"; } 2>/dev/null || continue
-    { command exec 3<"$slot"; } 2>/dev/null || break
-    { echo "$$ ${slot##*.}" 1<>"$SHADHO_WARM/requests"; } 2>/dev/null
+    {{ command : >"$SHADHO_WARM/taken.${{slot##*.}}"; }} 2>/dev/null || continue
+    {{ command exec 3<"$slot"; }} 2>/dev/null || break
+    {{ echo "$$ ${{slot##*.}}" 1<>"$SHADHO_WARM/requests"; }} 2>/dev/null
     read -r answer <&3
     [ "$answer" = run ] || break
     read -r status <&3 && exit "$status"
     echo "shadho_launch.sh: the interpreter of this trial was killed" >>"/proc/$$/fd/2"
     kill -9 $$
   done
-  exec 3<&-
+  exec 3<&- 4>&- 5>&-
 fi
-exec "${SHADHO_PYTHON:-python3}" shadho_worker.py
+exec "${{SHADHO_PYTHON:-python3}}" shadho_worker.py
 """
 
 REQUESTS = "requests"
@@ -126,6 +136,12 @@ class Server:
                 else:
                     self._zygotes[running[ready]] = None
                     ready.close()
+
+    def _end_zygote(self, key: Key, zygote: socket.socket) -> None:
+        """Remember that this objective is not kept loaded: it cannot be, or somebody killed what did."""
+        if self._zygotes.get(key) is zygote:
+            self._zygotes[key] = None
+            zygote.close()
 
     def _open_fifo(self, name: str) -> int:
         """Make a FIFO that has a writer before anybody can open it."""

@@ -28,6 +28,7 @@ FILES_OF_ONE_TRIAL = ("hyperparameters.json", "trial.json", "batch.json", "outpu
 INPUTS_FOLDER = "inputs"
 
 _OBJECTIVE_FILE = "objective.pkl"
+_STREAMS = (4, 5)
 _ACCELERATORS = ("/dev/nvidia", "/dev/kfd")
 
 
@@ -79,13 +80,12 @@ class Zygote:
         return True
 
     def _fork(self, launcher: int, answer: int) -> None:
-        group = os.getpgid(launcher)
-        streams = [os.open(f"/proc/{launcher}/fd/{number}", os.O_WRONLY | os.O_APPEND) for number in (1, 2)]
+        streams = [os.open(f"/proc/{launcher}/fd/{number}", os.O_WRONLY | os.O_APPEND) for number in _STREAMS]
         parent, pid = os.getpid(), os.fork()
         if pid == 0:
             for descriptor in (*self._own, answer, *self._answers.values()):
                 os.close(descriptor)
-            _be_trial(launcher, group, streams, parent, self._run)
+            _be_trial(launcher, streams, parent, self._run)
         for descriptor in streams:
             os.close(descriptor)
         self._answers[pid] = answer
@@ -95,30 +95,39 @@ class Zygote:
             os.write(answer, b"run\n")
 
     def _collect(self) -> None:
+        """Answer for each trial that has ended, when what it left running in its process group is killed."""
         with suppress(ChildProcessError):
             while True:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-                if pid == 0:
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                if ended is None:
                     return
-                answer = self._answers.pop(pid, None)
-                if answer is not None:
-                    self._poll.unregister(answer)
-                    with suppress(BrokenPipeError):
-                        os.write(answer, b"%d\n" % shadho_guard.shell_status(status))
-                    os.close(answer)
+                _kill_group(ended.si_pid)
+                pid, status = os.waitpid(ended.si_pid, 0)
+                answer = self._answers.pop(pid)
+                self._poll.unregister(answer)
+                with suppress(BrokenPipeError):
+                    os.write(answer, b"%d\n" % shadho_guard.shell_status(status))
+                os.close(answer)
 
     def _end_abandoned(self, answer: int) -> None:
+        """Kill the trial whose launcher is gone."""
         for pid, its in self._answers.items():
             if its == answer:
                 os.kill(pid, signal.SIGKILL)
+                _kill_group(pid)
 
 
-def _be_trial(launcher: int, group: int, streams: list[int], parent: int, run: Callable[[], int]) -> NoReturn:
-    """Evaluate the launcher's trial in its process group, environment and folder, as if it had started this interpreter."""
+def _kill_group(group: int) -> None:
+    with suppress(OSError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def _be_trial(launcher: int, streams: list[int], parent: int, run: Callable[[], int]) -> NoReturn:
+    """Evaluate the launcher's trial in its environment and folder, as if it had started this interpreter."""
     status = 1
     try:
         shadho_guard.die_with_parent(parent, signal.SIGKILL)
-        os.setpgid(0, group)
+        os.setsid()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for number, stream in zip((1, 2), streams):

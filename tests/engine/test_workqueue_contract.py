@@ -16,9 +16,7 @@ class TestWorkQueueCommands(CommandContract):
     def engine(self, work_queue_engine: Engine, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Engine:
         if "files_go_in" in request.node.name:
             # The trials of a worker share the files that it may keep, and this one changes its input.
-            monkeypatch.setattr(
-                work_queue_engine, "open", lambda launch, opened=work_queue_engine.open: opened(_uncached(launch))
-            )
+            monkeypatch.setattr(work_queue_engine, "open", lambda launch, opened=work_queue_engine.open: opened(_uncached(launch)))
         return work_queue_engine
 
 
