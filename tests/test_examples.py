@@ -11,9 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from e2e.processes import completed
 
-from shadho_like.errors import JournalError
-from shadho_like.journal import JournalReader
 from shadho_like.result import Result
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -35,12 +34,6 @@ def run_driver(folder: Path, environment: Environment) -> str:
     done = subprocess.run(["python", "driver.py"], cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
-
-
-def completed(directory: Path) -> int:
-    with suppress(JournalError), JournalReader(directory) as journal:
-        return journal.counts().get("COMPLETED", 0)
-    return 0
 
 
 def wait_for_trials(driver: subprocess.Popen[str], directory: Path, count: int) -> None:
@@ -97,7 +90,7 @@ def test_sin_on_work_queue(example: Callable[[str], Path], environment: Environm
         driver.send_signal(signal.SIGINT)
         said, _ = driver.communicate()
         assert driver.returncode == 0
-        worker.wait()
+        assert worker.wait() == 0
     finally:
         for process in (driver, worker):
             process.terminate()

@@ -15,7 +15,7 @@ import pytest
 import shadho_like
 
 ROOT = Path(__file__).parent.parent
-LONGEST = 440
+LONGEST = 400
 COMMANDS = ("shadho", "wq_worker", "shadho_wq_worker")
 
 

@@ -27,20 +27,18 @@ _QUIET = re.compile(r"work_queue_worker: (creating|deleting) workspace|couldn't 
 _NO_WORK = "(--idle-timeout)"
 _WRONG_PASSWORD = ("wrong password for manager", "this manager requires a password")
 _DISCONNECTED = "disconnected from manager"
-_DELETING = "deleting workspace"
 
-# It sleeps for 5 s after a lost connection, and not at all when the manager released it: the only visible difference.
-_LOST_AFTER_S = 1.5
+# It sleeps for 5 s between the loss of its connection and the line that says so, and not at all when the manager sent it home:
+# the only difference that can be seen. A look this often finds the loss in between.
+_CHECK_S = 1.5
 _GRACE_S = 5.0
-_CHECK_S = 5.0
-_MOST_WARM_STARTS = 5
 
 
 class End(Enum):
     """How a run of `work_queue_worker` ended."""
 
     RELEASED = "released"
-    """The manager needs it no more."""
+    """The manager sent it home."""
     IDLE = "idle"
     """The manager sent no work for the whole idle timeout."""
     LOST = "lost"
@@ -125,7 +123,6 @@ class Connection:
         self._program = program
         self._resources = ""
         self._end: End | None = None
-        self._disconnected_s: float | None = None
         self._exit: int | None = None
         self._partial = b""
         self._warm = shadho_warm.Warm(program.folder) if shadho_warm.is_possible() else None
@@ -144,8 +141,8 @@ class Connection:
         """
         try:
             while self._exit is None:
-                self._watch(_CHECK_S if self._disconnected_s is None else _LOST_AFTER_S / 3)
-                if self._disconnected_s is not None and time.monotonic() > self._disconnected_s + _LOST_AFTER_S:
+                self._watch(_CHECK_S)
+                if self.connected and self._exit is None and not _has_socket(self._pid):
                     self._finish(End.LOST)
             while self._read():
                 pass
@@ -201,8 +198,6 @@ class Connection:
         elif _NO_WORK in line:
             self._finish(End.IDLE)
         elif line.startswith(_DISCONNECTED):
-            self._disconnected_s = time.monotonic()
-        elif _DELETING in line and self._disconnected_s is not None:
             self._end = self._end or End.RELEASED
         elif line and not _QUIET.match(line):
             with suppress(OSError):
@@ -239,3 +234,17 @@ class Connection:
         if self._exit:
             return End.KILLED if self._exit > shadho_guard.SIGNAL_BASE else End.REFUSED
         return End.LOST if self.connected else End.NO_MANAGER
+
+
+def _has_socket(pid: int) -> bool:
+    """Return whether a process has a connection; True where that cannot be told."""
+    folder = f"/proc/{pid}/fd"
+    try:
+        descriptors = os.listdir(folder)
+    except OSError:
+        return True
+    for descriptor in descriptors:
+        with suppress(OSError):
+            if os.readlink(os.path.join(folder, descriptor)).startswith("socket:"):
+                return True
+    return not descriptors

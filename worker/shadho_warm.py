@@ -25,33 +25,26 @@ import shadho_guard
 import shadho_zygote
 
 LAUNCHER_FILE = "shadho_launch.sh"
-# The launcher leads its process group only as the task's own process: without `exec` it is a child of it.
-LAUNCHER_COMMAND = f"exec sh ./{LAUNCHER_FILE} >output.log 2>&1"
-LEAD_GROUP = """\
-# Work Queue kills a task by its process group and waits for its end, but sometimes fails to give it a group in time.
-if read -r _ _ _ _ group _ <"/proc/$$/stat" && [ "$group" != $$ ] && command -v setsid >/dev/null; then
-  exec setsid sh "$0"
-fi 2>/dev/null
-"""
-LAUNCHER = f"""\
+# Read by the shell of a task, in a copy of that shell: `$$` is not its own number.
+LAUNCHER = """\
 # Evaluates the trial in this folder: in a copy of an interpreter that has the objective loaded, where the worker offers one.
-{LEAD_GROUP}if [ -n "$SHADHO_WARM" ]; then
+if [ -n "$SHADHO_WARM" ] && read -r own _ </proc/self/stat; then
   set -C
   exec 4>&1 5>&2
   for slot in "$SHADHO_WARM"/slot.*; do
     [ -p "$slot" ] || break
-    {{ command : >"$SHADHO_WARM/taken.${{slot##*.}}"; }} 2>/dev/null || continue
-    {{ command exec 3<"$slot"; }} 2>/dev/null || break
-    {{ echo "$$ ${{slot##*.}}" 1<>"$SHADHO_WARM/requests"; }} 2>/dev/null
+    { command : >"$SHADHO_WARM/taken.${slot##*.}"; } 2>/dev/null || continue
+    { command exec 3<"$slot"; } 2>/dev/null || break
+    { echo "$own ${slot##*.}" 1<>"$SHADHO_WARM/requests"; } 2>/dev/null
     read -r answer <&3
     [ "$answer" = run ] || break
     read -r status <&3 && exit "$status"
-    echo "shadho_launch.sh: the interpreter of this trial was killed" >>"/proc/$$/fd/2"
-    kill -9 $$
+    echo "shadho_launch.sh: the interpreter of this trial was killed" >&2
+    kill -9 "$own"
   done
   exec 3<&- 4>&- 5>&-
 fi
-exec "${{SHADHO_PYTHON:-python3}}" shadho_worker.py
+exec "${SHADHO_PYTHON:-python3}" shadho_worker.py
 """
 
 REQUESTS = "requests"
@@ -134,8 +127,7 @@ class Server:
                 if isinstance(ready, int):
                     self._take_requests()
                 else:
-                    self._zygotes[running[ready]] = None
-                    ready.close()
+                    self._end_zygote(running[ready], ready)
 
     def _end_zygote(self, key: Key, zygote: socket.socket) -> None:
         """Remember that this objective is not kept loaded: it cannot be, or somebody killed what did."""

@@ -97,8 +97,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="wq_worker",
         usage="wq_worker -M NAME [options]\n       wq_worker HOST PORT [options]",
         description="Offer this machine to a search. Options that are not listed here are work_queue_worker's.",
-        epilog=f"Exit status: {MISUSED_STATUS} something is wrong with the "
-        f"options or this machine, {IDLE_STATUS} no work for --timeout seconds, 128 + n ended by signal n.",
+        epilog=f"Exit status: 0 the search is done, {MISUSED_STATUS} something is wrong with the options or this machine, "
+        f"{IDLE_STATUS} no work for --timeout seconds, 128 + n ended by signal n.",
         allow_abbrev=False,
     )
     add = parser.add_argument
@@ -180,7 +180,9 @@ class Search:
         self._waiting = False
 
     def run(self) -> int:
-        """Return the exit status when there is no work for too long. A driver that ends, well or not, may come back.
+        """Return the exit status when the driver says that it is done, or when there is no work for too long.
+
+        A driver that is killed says nothing and may come back.
 
         Raises:
             Misused: going on makes no sense until the user has changed something.
@@ -189,6 +191,9 @@ class Search:
         pause_s = _SHORTEST_PAUSE_S
         while True:
             end = self._try_managers()
+            if end is End.RELEASED:
+                say(f"{self._options.called} is done")
+                return 0
             if end is End.IDLE:
                 return self._idle(f"no work from {self._options.called}")
             if end is not End.NO_MANAGER:

@@ -259,7 +259,7 @@ class WorkQueueEngine:
         self._updates += [AttemptLost(self.now(), attempt.id, task.host, reason) for attempt in task.attempts]
 
     def _count(self, workers: int, slots: int) -> None:
-        if workers and self._alone_s < math.inf:
+        if slots and not self._slots:
             self._updates.append(Notice(f"a worker is connected: room for {slots} at once"))
         if workers:
             self._alone_s = math.inf

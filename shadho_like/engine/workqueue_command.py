@@ -37,6 +37,14 @@ trap shadho_end EXIT
 export PYTHONUNBUFFERED=1 PYTHONPATH="$PWD${{PYTHONPATH:+:$PYTHONPATH}}" {environment}
 {watch}{command}
 """
+# Work Queue kills a task by its process group, which it makes too late when the shell is quick: then the shell starts over as the
+# leader of one.
+_IN_GROUP = """shadho_text={text}
+if read -r _ _ _ _ shadho_group _ <"/proc/$$/stat" && [ "$shadho_group" != $$ ] && command -v setsid >&2; then
+  exec setsid sh -c "$shadho_text"
+fi 2>/dev/null
+eval "$shadho_text"
+"""
 # Either would keep the shell from its end; in a copy of the shell they cannot, which costs as much as the rest of a short task.
 _ENDS_SHELL = re.compile(r"\b(exec|trap)\b")
 
@@ -78,7 +86,7 @@ def shell_text(launch: Launch, outputs: Sequence[str], python: str | None) -> st
     """
     command = f"eval {shlex.quote(launch.command)}" if launch.command else f". ./{shadho_warm.LAUNCHER_FILE}"
     watched = launch.trial_timeout_s is not None or launch.resources.disk_mb
-    return _TEXT.format(
+    text = _TEXT.format(
         log=shadho_worker.LOG_FILE,
         environment=f"SHADHO_PYTHON={shlex.quote(python)} SHADHO_WARM=" if python else "",
         command=f"({command})" if _ENDS_SHELL.search(launch.command or "exec") else command,
@@ -86,6 +94,7 @@ def shell_text(launch: Launch, outputs: Sequence[str], python: str | None) -> st
         unwatch=_UNWATCH if watched else ":",
         outputs=" ".join(map(shlex.quote, outputs)),
     )
+    return _IN_GROUP.format(text=shlex.quote(text))
 
 
 def _watch(disk_mb: int | None) -> str:

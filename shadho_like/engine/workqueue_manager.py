@@ -1,8 +1,8 @@
 """Work Queue's manager as a process of its own: orders come as JSON lines on its input, what happened goes out the same way.
 
 Standard library, the binding of Work Queue and Python 3.8 only: another Python than the driver's may run it, from its own folder,
-where `workqueue_confinement` lies. The first line holds the settings; it ends when its input does. It makes no folders, and
-writes regular files only.
+where `workqueue_confinement` lies. The first line holds the settings; it ends when its input does, and workers then look for the
+driver's next run, unless an order sent them home before. It makes no folders, and writes regular files only.
 """
 
 from __future__ import annotations
@@ -296,6 +296,8 @@ def _serve(settings: dict[str, Any], orders: _Orders, reports: _Reports, binding
         for order in orders.read():
             if "submit" in order:
                 tasks.submit(order["submit"], order["folder"], order["buffers"], order.get("environment", {}))
+            elif "release" in order:
+                queue.shutdown_workers(0)
             else:
                 for number in order["cancel"]:
                     tasks.cancel(number)

@@ -118,7 +118,8 @@ class ManagerProcess:
         return ""
 
     def close(self) -> None:
-        """End it, and with it everything that runs on its workers."""
+        """End it, and with it everything that runs on its workers, and them too: nothing more is to come."""
+        self.send({"release": True})
         self._orders.close()
         try:
             self._process.wait(_END_S)

@@ -18,6 +18,7 @@ import shadho_worker
 from shadho_like.engine.base import Engine, InputFile, Launch, OutputFile, Update
 from shadho_like.events import AttemptFinished, AttemptLost, AttemptStarted
 from shadho_like.paths import ExperimentPaths
+from shadho_like.resources import Resources
 from shadho_like.trial import Attempt, AttemptId, Failure, FailureKind, Hyperparameters, Outcome, Success
 
 PATIENCE_S = 60.0
@@ -264,6 +265,12 @@ class CommandContract(EngineSuite):
         assert found.kind is FailureKind.TIME_LIMIT
         for pid in pids:
             wait_gone(pid)
+
+    def test_a_million_small_files_are_over_the_disk_limit(self, engine: Engine, launch: Launch) -> None:
+        command = "python -c 'for n in range(10**6): open(str(n), \"w\").close()'; echo 1 > result.json"
+        found = self.failure(engine, self.command(launch, command, resources=Resources(disk_mb=8)))
+        text = "its folder took more than the 8 MB of disk that a trial may"
+        assert (found.kind, found.message) == (FailureKind.DISK, text)
 
     def test_a_cancelled_attempt_is_killed_and_its_slot_comes_back(self, engine: Engine, launch: Launch, tmp_path: Path) -> None:
         pipe = Pids(tmp_path / "pids")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,8 +12,8 @@ from pathlib import Path
 
 import pytest
 import wq_worker
+from e2e.processes import completed
 
-from shadho_like.errors import JournalError
 from shadho_like.journal import JournalReader
 from shadho_like.result import Result
 
@@ -47,25 +45,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def worker(place: Path) -> Iterator[None]:
-    if shutil.which("work_queue_worker") is None:
-        reason = "Work Queue is missing: apt-get install coop-computing-tools python3-workqueue, or conda-forge's ndcctools"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+def worker(place: Path, work_queue_installed: None) -> Iterator[subprocess.Popen[bytes]]:
     with (place / "worker.log").open("w") as log:
         process = subprocess.Popen([sys.executable, wq_worker.__file__, "-M", "killed"], stdout=log, stderr=log)
-    yield
+    yield process
     process.terminate()
     process.wait()
-
-
-def completed(directory: Path) -> int:
-    try:
-        with JournalReader(directory) as journal:
-            return journal.counts().get("COMPLETED", 0)
-    except JournalError:
-        return 0
 
 
 def killed_and_started_again(place: Path, more: str) -> Result:
@@ -112,5 +97,7 @@ def test_ten_kills_on_the_local_engine(place: Path) -> None:
 
 
 @pytest.mark.timeout(240)
-def test_ten_kills_on_work_queue(place: Path, worker: None) -> None:
-    check(place, killed_and_started_again(place, "opt.config.workqueue.name = 'killed'"))
+def test_ten_kills_on_work_queue(place: Path, worker: subprocess.Popen[bytes]) -> None:
+    result = killed_and_started_again(place, "opt.config.workqueue.name = 'killed'")
+    assert worker.wait() == 0
+    check(place, result)

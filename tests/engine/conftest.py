@@ -1,9 +1,8 @@
-"""The real Work Queue for tests: skipped where a machine has none, a failure where CI says that it must be there."""
+"""An engine on the real Work Queue, with workers of this machine."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -60,15 +59,6 @@ class EngineWithWorker(WorkQueueEngine):
 
 
 @pytest.fixture
-def work_queue() -> None:
-    """Skip the test where there is no Work Queue."""
-    if shutil.which("work_queue_worker") is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("work_queue_worker is not installed, and CI tests everything")
-        pytest.skip("work_queue_worker is not installed")
-
-
-@pytest.fixture
 def options(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> WorkQueueOptions:
     """Return options that let nothing out of this machine, and nothing into the user's home."""
     monkeypatch.setenv("SHADHO_HOME", str(tmp_path / "home"))
@@ -76,14 +66,14 @@ def options(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> WorkQueueOptions
 
 
 @pytest.fixture
-def workers(work_queue: None, tmp_path: Path) -> Iterator[Workers]:
+def workers(work_queue_installed: None, tmp_path: Path) -> Iterator[Workers]:
     started = Workers(tmp_path / "workers")
     yield started
     started.stop()
 
 
 @pytest.fixture
-def bare_engine(work_queue: None, options: WorkQueueOptions) -> Iterator[WorkQueueEngine]:
+def bare_engine(work_queue_installed: None, options: WorkQueueOptions) -> Iterator[WorkQueueEngine]:
     """An engine without a worker."""
     engine = WorkQueueEngine(options)
     yield engine

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 Answer = Callable[[str], bytes]
 """Given the name of the file that is asked for, what goes back."""
@@ -42,10 +43,8 @@ class HostileWorker:
 
     def close(self) -> None:
         """Hang up."""
-        try:
+        with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         self._thread.join()
         self._socket.close()
 

@@ -214,12 +214,6 @@ class TestCommands:
         driven.until(lambda: bool(driven.ended()))
         wait_gone(pid)
 
-    def test_a_million_small_files_are_over_the_disk_limit(self, engine: LocalEngine, launch: Launch) -> None:
-        command = f"{sys.executable} -c 'for n in range(10**6): open(str(n), \"w\").close()'; echo 1 > result.json"
-        found = run_one(engine, replace(launch, command=command, resources=Resources(disk_mb=8)))
-        text = "its folder took more than the 8 MB of disk that a trial may"
-        assert (found.kind, found.message) == (FailureKind.DISK, text)
-
     def test_an_input_that_vanished_loses_the_attempt(self, engine: LocalEngine, launch: Launch, tmp_path: Path) -> None:
         launch = replace(launch, command="true", input_files=(InputFile(tmp_path / "gone", "gone"),))
         driven = Driven(engine, launch)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from contracts.engine_contract import PATIENCE_S, Driven, attempt
+from engine.hostile_worker import Answer, HostileWorker
 
-from hostile_worker import Answer, HostileWorker
 from shadho_like.engine.workqueue import WorkQueueEngine
 from shadho_like.launch import Launch
 from shadho_like.paths import ExperimentPaths
@@ -73,7 +72,7 @@ def test_nothing_is_written_elsewhere_and_the_search_goes_on(
     driven.until(lambda: bool(driven.ended() or driven.lost()))
     new = {path for path in tree(tmp_path) - before if "sandboxes/out" not in path and "manager.log" not in path}
     assert not new
-    assert not [path for path in tmp_path.rglob("*outside*")]
+    assert not list(tmp_path.rglob("*outside*"))
     assert not [path for path in launch.paths.sandboxes.joinpath("out").rglob("*") if path.is_symlink()]
     bare_engine.close()
     assert not launch.paths.sandboxes.exists()

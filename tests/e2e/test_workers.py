@@ -1,0 +1,169 @@
+"""Seed 002 through a catalog; workers that share a search, one of them killed; trials from a warm interpreter."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from e2e.processes import Environment, completed, running, until
+
+from shadho_like.result import Result
+
+pytestmark = pytest.mark.usefixtures("work_queue_installed")
+SIN = Path(__file__).parents[2] / "examples/sin"
+
+SHARED = """
+from shadho_like import Shadho, rand
+opt = Shadho("sleep 0.1; echo '{\\"loss\\": 1, \\"worker\\": \\"'$WORKER'\\"}' > result.json", {"x": rand.uniform(0, 1)}, max_tasks=60)
+opt.config.workqueue.name = "shared"
+opt.config.workqueue.address = "127.0.0.1"
+opt.run()
+"""
+WARM = """
+import os, time
+from shadho_like import Shadho, rand
+
+state = {"trials": 0}
+
+def objective(params):
+    state["trials"] += 1
+    kind = int(params["kind"])
+    if kind == 1:
+        os.abort()
+    if kind == 2:
+        os._exit(7)
+    if kind == 3:
+        raise ValueError("no good")
+    if kind == 4:
+        time.sleep(1000)
+    return {"loss": kind, "trials": state["trials"], "parent": os.getppid(), "pid": os.getpid(), "folder": os.getcwd()}
+
+if __name__ == "__main__":
+    opt = Shadho(objective, {"kind": rand.choice(KINDS)}, max_tasks=40, seed=1, name="warm", trial_timeout=6)
+    opt.config.workqueue.name = "warm"
+    opt.config.workqueue.address = "127.0.0.1"
+    opt.run()
+"""
+
+
+def wq_worker(*options: str) -> list[str]:
+    return [sys.executable, "-m", "wq_worker", "--timeout", "60", "--memory", "1000", "--disk", "1000", *options]
+
+
+def test_seed_002_through_a_catalog_with_nothing_in_the_home(tmp_path: Path, environment: Environment) -> None:
+    folder = Path(shutil.copytree(SIN, tmp_path / "sin", ignore=shutil.ignore_patterns("experiments")))
+    port_file = tmp_path / "port"
+    away = {**environment, "SHADHO_HOME": str(tmp_path / "elsewhere")}
+    with running(["catalog_server", "-I", "127.0.0.1", "-u", "127.0.0.1", "-Z", str(port_file)], tmp_path, environment) as catalog_server:
+        until(lambda: port_file.exists() and bool(port_file.read_text().strip()), "the catalog's port", catalog_server)
+        catalog = f"127.0.0.1:{int(port_file.read_text())}"
+        (folder / ".shadhorc").write_text(f"[workqueue]\ncatalog = {catalog}\naddress = 127.0.0.1\n")
+        with (
+            running(["python", "driver.py"], folder, environment) as driver,
+            running(wq_worker("-M", "shadho_sin_ex", "-C", catalog), tmp_path, away) as worker,
+        ):
+            directory = folder / "experiments/shadho_sin_ex"
+            until(lambda: completed(directory) >= 20, "20 trials", driver)
+            driver.send_signal(signal.SIGINT)
+            assert "Optimal loss: " in driver.communicate()[0]
+            said = worker.communicate()[0]
+            assert (driver.returncode, worker.returncode) == (0, 0)
+            assert "wq_worker: connected to shadho_sin_ex at 127.0.0.1:" in said
+            assert not (tmp_path / "elsewhere").exists()
+
+
+def by_worker(directory: Path) -> dict[str, int]:
+    """Return how many trials each worker completed."""
+    workers = [trial.metrics["worker"] for trial in Result(directory).trials if trial.state.value == "COMPLETED"]
+    return {str(worker): workers.count(worker) for worker in workers}
+
+
+def test_two_workers_share_the_work_and_one_killed_costs_no_trial(tmp_path: Path, environment: Environment) -> None:
+    (tmp_path / "driver.py").write_text(SHARED)
+    directory = tmp_path / "experiments/shared"
+    command = wq_worker("-M", "shared", "--cores", "1")
+    with (
+        running(["python", "driver.py"], tmp_path, environment) as driver,
+        running(command, tmp_path, {**environment, "WORKER": "a"}) as victim,
+        running(command, tmp_path, {**environment, "WORKER": "b"}) as other,
+    ):
+        until(lambda: completed(directory) >= 10 and len(by_worker(directory)) == 2, "trials from both workers", driver)
+        victim.kill()
+        assert "completed" in driver.communicate()[0]
+        assert driver.returncode == 0
+        assert other.wait() == 0
+    result = Result(directory)
+    assert result.counts == {"COMPLETED": 60}
+    assert sorted(by_worker(directory)) == ["a", "b"]
+
+
+@pytest.fixture
+def warm_search(tmp_path: Path, environment: Environment) -> Callable[..., Result]:
+    """Run a search of a callable that does one of several things, with a worker; return what came of it."""
+
+    def search(kinds: list[int], meanwhile: Callable[[Path], Any] = lambda _: None) -> Result:
+        (tmp_path / "driver.py").write_text(WARM.replace("KINDS", str(kinds)))
+        directory = tmp_path / "experiments/warm"
+        with (
+            running(["python", "driver.py"], tmp_path, environment) as driver,
+            running(wq_worker("-M", "warm", "--cores", "2"), tmp_path, {**environment, "TMPDIR": str(tmp_path)}) as worker,
+        ):
+            until(lambda: completed(directory) >= 3, "a few trials", driver)
+            meanwhile(tmp_path)
+            said = driver.communicate()[0]
+            assert driver.returncode == 0, said
+            assert worker.wait() == 0
+        assert not list(tmp_path.glob("wq_worker-*"))
+        return Result(directory)
+
+    return search
+
+
+def test_trials_come_from_one_warm_interpreter_and_do_not_see_each_other(warm_search: Callable[..., Result]) -> None:
+    trials = warm_search([0]).trials
+    assert {trial.metrics["trials"] for trial in trials} == {1}
+    assert len({trial.metrics["pid"] for trial in trials}) == 40
+    assert len({trial.metrics["folder"] for trial in trials}) == 40
+    parents = [trial.metrics["parent"] for trial in trials]
+    # The first ones may be quicker than the interpreter that loads the objective for all others.
+    assert max(map(parents.count, parents)) >= 30
+
+
+def test_a_warm_trial_that_dies_fails_alone_and_says_how(warm_search: Callable[..., Result]) -> None:
+    failures = {0: None, 1: "SIGABRT", 2: "status 7", 3: "ValueError: no good"}
+    for trial in warm_search(list(failures)).trials:
+        expected = failures[trial.hparams["kind"]]
+        assert (trial.failure is None) == (expected is None)
+        assert trial.failure is None or str(expected) in trial.failure.message
+
+
+def test_a_warm_trial_over_its_time_is_killed(warm_search: Callable[..., Result]) -> None:
+    kinds = {trial.failure.kind.value if trial.failure else "" for trial in warm_search([0] * 15 + [4]).trials}
+    assert kinds == {"", "time_limit"}
+
+
+def test_a_killed_server_of_warm_interpreters_costs_no_trial_and_hangs_none(warm_search: Callable[..., Result]) -> None:
+    def kill_server(folder: Path) -> None:
+        servers = [
+            int(process.name)
+            for process in Path("/proc").iterdir()
+            if process.name.isdecimal() and (line := _command(process)) and "shadho_warm.py" in line and str(folder) in line
+        ]
+        assert servers
+        for server in servers:
+            os.kill(server, signal.SIGKILL)
+
+    assert warm_search([0], kill_server).counts == {"COMPLETED": 40}
+
+
+def _command(process: Path) -> str:
+    try:
+        return (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
