@@ -13,7 +13,7 @@ import shutil
 import signal
 import stat
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -253,9 +253,11 @@ def store_outputs(launch: Launch, folder: Path, attempt: AttemptId) -> None:
 
     Only regular files are taken, and none through a link. An output file that is not there is no failure: the log says so.
     """
-    kept = launch.paths.trial(attempt.trial)
-    missing = [file.remote for file in launch.output_files if not _store(folder, file.remote, kept / file.local)]
     log = folder / shadho_worker.LOG_FILE
+    missing = []
+    for file in launch.output_files:
+        if not _store(folder, file.remote, launch.paths.trial(attempt.trial) / file.local):
+            missing.append(file.remote)
     if missing:
         _append(log, "".join(f"shadho_like: the output file {name} is not there as a regular file\n" for name in missing))
     store_log(launch, log, attempt)
@@ -263,11 +265,15 @@ def store_outputs(launch: Launch, folder: Path, attempt: AttemptId) -> None:
 
 def store_log(launch: Launch, log: Path, attempt: AttemptId) -> None:
     """Move a log, if it is not empty, to where its trial is kept; the log of the attempt before it gets that one's number."""
-    kept = launch.paths.log(attempt)
-    if attempt.attempt > 1 and kept.exists():
-        kept.replace(launch.paths.earlier_log(AttemptId(attempt.trial, attempt.attempt - 1)))
-    if log.is_file() and not log.is_symlink() and log.stat().st_size:
-        _store(log.parent, log.name, kept)
+    if attempt.attempt > 1:
+        with suppress(FileNotFoundError):
+            launch.paths.log(attempt).replace(launch.paths.earlier_log(AttemptId(attempt.trial, attempt.attempt - 1)))
+    try:
+        status = os.lstat(log)
+    except OSError:
+        return
+    if stat.S_ISREG(status.st_mode) and status.st_size:
+        _store(log.parent, log.name, launch.paths.log(attempt))
 
 
 def _append(log: Path, text: str) -> None:

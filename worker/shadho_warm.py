@@ -25,10 +25,12 @@ import shadho_guard
 import shadho_zygote
 
 LAUNCHER_FILE = "shadho_launch.sh"
-# Read by the shell of a task, in a copy of that shell: `$$` is not its own number.
+# Read by the shell of a task, in a copy of that shell: `$$` is not its own number, and `read` would take long for what /proc says.
 LAUNCHER = """\
 # Evaluates the trial in this folder: in a copy of an interpreter that has the objective loaded, where the worker offers one.
-if [ -n "$SHADHO_WARM" ] && read -r own _ </proc/self/stat; then
+if [ -n "$SHADHO_WARM" ] && cd -P /proc/self; then
+  own=${PWD##*/}
+  cd "$OLDPWD"
   set -C
   exec 4>&1 5>&2
   for slot in "$SHADHO_WARM"/slot.*; do

@@ -40,9 +40,7 @@ export PYTHONUNBUFFERED=1 PYTHONPATH="$PWD${{PYTHONPATH:+:$PYTHONPATH}}" {enviro
 # Work Queue kills a task by its process group, which it makes too late when the shell is quick: then the shell starts over as the
 # leader of one.
 _IN_GROUP = """shadho_text={text}
-if read -r _ _ _ _ shadho_group _ <"/proc/$$/stat" && [ "$shadho_group" != $$ ] && command -v setsid >&2; then
-  exec setsid sh -c "$shadho_text"
-fi 2>/dev/null
+if ! kill -s 0 -- -$$ 2>/dev/null && command -v setsid >/dev/null 2>&1; then exec setsid sh -c "$shadho_text"; fi
 eval "$shadho_text"
 """
 # Either would keep the shell from its end; in a copy of the shell they cannot, which costs as much as the rest of a short task.
