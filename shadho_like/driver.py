@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from shadho_like.settings import Settings
 from shadho_like.space import Space, as_space
 
 _QUEUED_TASKS = 100
+_CONCURRENCY = "max_concurrent_trials"
 
 
 class Shadho:
@@ -96,7 +97,7 @@ class Shadho:
         _check_numbers(hyperparameters_per_task=hyperparameters_per_task)
         _check_numbers(minimum=0, max_resubmissions=max_resubmissions, seed=seed, workers=workers)
         self._method = method
-        self._method_keys = {"max_concurrent_trials": (max_queued_tasks or _QUEUED_TASKS) * hyperparameters_per_task}
+        self._method_keys = {_CONCURRENCY: (max_queued_tasks or _QUEUED_TASKS) * hyperparameters_per_task}
         self._options = RunOptions(timeout, max_tasks, max_resubmissions, await_pending)
         self._seed = seed
         self._engine = engine
@@ -214,7 +215,7 @@ class Shadho:
         experiment = Experiment(journal, method)
         running = 0
         with SignalInterrupts() as interrupts, Progress(self._metric, self._options.timeout_s, self._options.max_trials) as progress:
-            for notice in warn_of_missing(self._cmd, self._inputs):
+            for notice in (*warn_of_missing(self._cmd, self._inputs), *_kept_concurrency(config["method"]["keys"], self._method_keys)):
                 progress.notice(notice)
             for step in experiment.run(engine, launch, self._options, interrupts):
                 running = step.stopped
@@ -258,6 +259,13 @@ def _show(progress: Progress, step: Step) -> None:
     for notice in step.notices:
         progress.notice(notice)
     progress.update(step)
+
+
+def _kept_concurrency(held: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str]:
+    """Say that the search method goes on as it began, where the driver asks for another number of open trials now."""
+    before, now = held.get(_CONCURRENCY), asked.get(_CONCURRENCY)
+    if before != now:
+        yield f"max_queued_tasks: {before} trials are open at once, as when this experiment began; {now} would take a new one"
 
 
 def _positional(experiment: tuple[Any, ...], other: Mapping[str, Any]) -> tuple[str | None, str | Callable[..., Any], Any]:

@@ -21,8 +21,10 @@ from shadho_like.trial import AttemptId, TrialState
 from shadho_like.turn import Turn
 
 _WAKE_S = 1.0
+# How long a snapshot takes goes with its size and with the trials that it counts: each pays for the same share of the turns.
 _TURNS_BETWEEN_SNAPSHOTS = 2000
 _CHARACTERS_PER_TURN = 100
+_TRIALS_PER_TURN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class Experiment:
         self._snapshot_turn, self._snapshot_size = 0, 0
         self._waiting = WaitingAttempts()
         self._running: set[AttemptId] = set()
-        self._stopped = 0
+        self._stopped = self._interrupts = 0
         self._read_back()
 
     def _read_back(self) -> None:
@@ -169,9 +171,10 @@ class Experiment:
     def _stopping(self, now_s: float, began_s: float, options: RunOptions, interrupts: Interrupts | None) -> RunStopping | None:
         """Return what ends the run now: time is up, or the user asked; a second interrupt ends what the first let finish."""
         already = self.state.stopping
-        if interrupts is not None and interrupts.count:
+        if interrupts is not None and interrupts.count > self._interrupts:
+            self._interrupts = interrupts.count
             interrupts.clear()
-            drain = options.drain and interrupts.count == 1
+            drain = options.drain and interrupts.count == 1 and already is None
             if already is None or (already.drain and not drain):
                 return RunStopping(now_s, StopReason.INTERRUPTED, drain)
         if already is None and options.timeout_s is not None and now_s - began_s >= options.timeout_s:
@@ -196,8 +199,13 @@ class Experiment:
             gone = [attempt for attempt in turn.unwanted if not self._waiting.discard(attempt)]
             if gone:
                 engine.cancel(gone)
-        if self.state.turn - self._snapshot_turn > max(_TURNS_BETWEEN_SNAPSHOTS, self._snapshot_size // _CHARACTERS_PER_TURN):
+        if self.state.turn - self._snapshot_turn > self._turns_between_snapshots:
             self._save_snapshot()
+
+    @property
+    def _turns_between_snapshots(self) -> int:
+        trials = len(self.state.searcher.trials_created)
+        return max(_TURNS_BETWEEN_SNAPSHOTS, self._snapshot_size // _CHARACTERS_PER_TURN, trials // _TRIALS_PER_TURN)
 
     def _save_snapshot(self) -> None:
         self._snapshot_size = self._journal.save_snapshot(self.state.turn, self.state.snapshot())

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from shadho_like.events import StopReason
 from shadho_like.experiment import Step
 from shadho_like.journal import JournalReader
 from shadho_like.trial import TrialState
@@ -34,6 +35,7 @@ class Progress:
         self._live: Live | None = None
         self._due_s = time.monotonic() + _FIRST_S
         self._done_before: int | None = None
+        self._stopping = False
 
     def __enter__(self) -> Progress:
         if sys.stdout.isatty():
@@ -59,6 +61,10 @@ class Progress:
         now_s = time.monotonic()
         if self._done_before is None:
             self._done_before = _done(step)
+        if step.stopping is not None and step.running and not self._stopping:
+            self._stopping = True
+            why = "time is up" if step.stopping is StopReason.TIMEOUT else "interrupted"
+            self.notice(f"{why}: {step.running} running trials may finish; Ctrl-C ends them now")
         if now_s < self._due_s:
             return
         line = " · ".join(self._parts(step, _done(step), _done(step) - self._done_before))

@@ -254,10 +254,8 @@ def store_outputs(launch: Launch, folder: Path, attempt: AttemptId) -> None:
     Only regular files are taken, and none through a link. An output file that is not there is no failure: the log says so.
     """
     log = folder / shadho_worker.LOG_FILE
-    missing = []
-    for file in launch.output_files:
-        if not _store(folder, file.remote, launch.paths.trial(attempt.trial) / file.local):
-            missing.append(file.remote)
+    files = launch.output_files
+    missing = [file.remote for file in files if not _store(folder, file.remote, launch.paths.trial(attempt.trial) / file.local)]
     if missing:
         _append(log, "".join(f"shadho_like: the output file {name} is not there as a regular file\n" for name in missing))
     store_log(launch, log, attempt)

@@ -22,6 +22,7 @@ COMMANDS = {
     "apt-get install coop-computing-tools python3-workqueue": ("scripts/test.sh", "coop-computing-tools python3-workqueue"),
     "conda install -c conda-forge ndcctools": ("scripts/test.sh", "conda install -c conda-forge ndcctools"),
     "pip install .": ("tests/test_house.py", "def test_pip_install"),
+    "python scripts/benchmark/overhead.py": ("tests/test_benchmarks.py", "scripts/benchmark/overhead.py"),
     "python driver.py": ("tests/test_examples.py", '["python", "driver.py"]'),
     "scripts/quickstart.sh": ("tests/test_house.py", "def test_quickstart"),
     "scripts/test.sh": (".ci/run", "scripts/test.sh"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, ItemsView, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -16,11 +16,16 @@ PATIENCE_S = 60.0
 Environment = dict[str, str]
 
 
-def completed(directory: Path) -> int:
-    """Return how many trials are completed; none before there is a journal."""
+def counts(directory: Path) -> ItemsView[str, int]:
+    """Return how many trials are in each state; nothing before there is a journal."""
     with suppress(JournalError), JournalReader(directory) as journal:
-        return journal.counts().get("COMPLETED", 0)
-    return 0
+        return journal.counts().items()
+    return {}.items()
+
+
+def completed(directory: Path) -> int:
+    """Return how many trials are completed."""
+    return dict(counts(directory)).get("COMPLETED", 0)
 
 
 def until(true: Callable[[], bool], what: str, process: subprocess.Popen[str] | None = None) -> None:

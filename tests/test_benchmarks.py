@@ -1,0 +1,51 @@
+"""The benchmarks run, and measure what they say; in sizes that show no more than that."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from measure import Ratio, in_fresh_process, side_by_side
+from searches import bare_work_queue, optuna, optuna_processes, ours, ours_grown, ours_on_work_queue
+
+OVERHEAD = Path(__file__).parent.parent / "scripts/benchmark/overhead.py"
+
+
+def test_the_same_search_here_and_by_optuna(tmp_path: Path) -> None:
+    assert in_fresh_process(ours, tmp_path / "here", 0, 60) > 0
+    assert in_fresh_process(ours, tmp_path / "kept", 2, 60) > 0
+    assert in_fresh_process(optuna, tmp_path / "journal", 20) > 0
+    assert in_fresh_process(optuna, tmp_path / "trials.sqlite", 5) > 0
+    assert in_fresh_process(optuna_processes, tmp_path / "shared", 2, 20) > 0
+    early_s, late_s, memory_mb = in_fresh_process(ours_grown, tmp_path / "grown", 500, 100)
+    assert min(early_s, late_s) > 0
+    assert 20 < memory_mb < 250
+
+
+@pytest.mark.usefixtures("work_queue_installed")
+def test_the_same_tasks_here_and_by_a_plain_script(tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHADHO_HOME", environment["SHADHO_HOME"])
+    assert in_fresh_process(ours_on_work_queue, tmp_path / "shell", "sh task.sh", 20) > 0
+    assert in_fresh_process(ours_on_work_queue, tmp_path / "batch", f"{sys.executable} task.py", 40, 10) > 0
+    assert in_fresh_process(ours_on_work_queue, tmp_path / "callable", None, 20) > 0
+    assert bare_work_queue(tmp_path / "bare", "sh task.sh", 20) > 0
+
+
+def test_ratios() -> None:
+    assert side_by_side(3, iter([1.0, 9.0, 2.0]).__next__, iter([4.0, 5.0, 6.0]).__next__) == [2.0, 5.0]
+    assert Ratio("", 8, 2, "s", 4).reached
+    assert not Ratio("", 8, 2, "s", 3.9, at_most=True).reached
+
+
+def test_a_part_that_does_not_exist() -> None:
+    done = subprocess.run([sys.executable, OVERHEAD, "lokal"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "there is no part 'lokal', only local, grown, workqueue\n")
+
+
+@pytest.mark.timeout(120)
+def test_overhead_prints_a_table() -> None:
+    done = subprocess.run([sys.executable, OVERHEAD, "grown"], capture_output=True, text=True, check=False)
+    assert done.returncode in {0, 1}, done.stderr
+    assert "| the driver's memory after 100,000 trials, to 250 MB |" in done.stdout

@@ -1,0 +1,144 @@
+"""`Shadho` as a driver uses it: how it is called, what it refuses, how it carries on, how it is stopped."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from e2e.processes import Environment, counts, running, until
+
+from shadho_like import Shadho, rand
+from shadho_like.errors import ExperimentChanged, ExperimentInUse, OptionError, SpaceError
+from shadho_like.result import Result
+
+SPACE = {"x": rand.uniform(0, 1)}
+
+
+def objective(hparams: dict[str, float]) -> float:
+    return hparams["x"]
+
+
+@pytest.fixture
+def search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Shadho]:
+    """Make a driver of a small search in this process; its directory is `search`."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(*, space: Any = SPACE, max_tasks: int = 10, seed: int | None = 4, **options: Any) -> Shadho:
+        return Shadho("search", objective, space, workers=0, max_tasks=max_tasks, seed=seed, **options)
+
+    return make
+
+
+def test_the_ways_to_call_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Shadho("true", SPACE, name="a").directory == tmp_path / "experiments/a"
+    assert Shadho("a", "true", SPACE).directory == tmp_path / "experiments/a"
+    assert Shadho(exp_key="a", cmd="true", space=SPACE).directory == tmp_path / "experiments/a"
+    assert Shadho(objective, SPACE).name == "objective"
+    named = Shadho("true", SPACE)
+    named.config.workqueue.name = "b"
+    assert named.name == "b"
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"timout": 3}, OptionError, "Shadho has no option 'timout': did you mean 'timeout'?"),
+        ({"timeout": 0}, OptionError, "timeout must be a number of seconds above 0, or None for no limit, not 0"),
+        ({"max_tasks": 1.5}, OptionError, "max_tasks must be a whole number of at least 1, not 1.5"),
+        ({"max_resubmissions": -1}, OptionError, "max_resubmissions must be a whole number of at least 0, not -1"),
+        ({"method": "randon"}, OptionError, "'randon'.*did you mean 'random'"),
+        ({"space": {"svm": {"C": [1, rand.uniform(0, float("nan"))]}}}, SpaceError, "svm.C"),
+        ({"files": ["nowhere.txt"]}, OptionError, "nowhere.txt"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_runs(
+    search: Callable[..., Shadho], options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        search(**options)
+    assert not Path("experiments").exists()
+
+
+def test_a_driver_run_again_carries_on_with_the_trials_of_one_run(
+    search: Callable[..., Shadho], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert len(search(max_tasks=4).run().trials) == 4
+    again = search(max_tasks=10, seed=None, max_queued_tasks=7).run()
+    assert "max_queued_tasks: 100 trials are open at once, as when this experiment began; 7 would take a new one" in capsys.readouterr().out
+    whole = search(max_tasks=10, directory="whole").run()
+    assert [trial.hparams for trial in again.trials] == [trial.hparams for trial in whole.trials]
+    assert search(max_tasks=10).run().counts == {"COMPLETED": 10}
+
+
+def test_another_experiment_is_not_mixed_in(search: Callable[..., Shadho]) -> None:
+    search().run()
+    with pytest.raises(ExperimentChanged, match=re.escape("experiments/search holds another experiment")) as changed:
+        search(space={"x": rand.uniform(0, 2)}).run()
+    assert "to start afresh" in str(changed.value)
+    with pytest.raises(OptionError, match="holds this experiment already, and resume is False"):
+        search(resume=False).run()
+    assert Result(Path("experiments/search")).counts == {"COMPLETED": 10}
+
+
+def test_a_directory_has_one_driver(search: Callable[..., Shadho]) -> None:
+    def nested(_: Any) -> float:
+        search().run()
+        return 0.0
+
+    outer = Shadho("search", nested, SPACE, workers=0, max_tasks=1).run()
+    [trial] = outer.trials
+    assert trial.failure is not None
+    assert ExperimentInUse.__name__ in trial.failure.message
+
+
+SLOW = """
+from shadho_like import Shadho
+opt = Shadho("{command}", {{"x": 1}}, name="slow", workers=2, max_tasks=50, await_pending={drain}, timeout={timeout})
+opt.run()
+"""
+
+
+@pytest.mark.parametrize(
+    ("drain", "signals", "expected"),
+    [
+        (False, 1, "2 running when it stopped"),
+        (True, 1, "4 completed, 0 failed, 0 running when it stopped"),
+        (True, 2, "2 running when it stopped"),
+    ],
+    ids=["stops", "lets trials finish", "twice stops at once"],
+)
+def test_ctrl_c(tmp_path: Path, environment: Environment, *, drain: bool, signals: int, expected: str) -> None:
+    """The first two trials are over at once; the next two wait for a file that comes only where they are to finish."""
+    gate, begun = tmp_path / "gate", tmp_path / "begun"
+    wait = f"n=$(ls {begun} | wc -l); mktemp {begun}/XXXXXX; while [ $n -ge 2 ] && ! [ -e {gate} ]; do sleep 0.05; done; echo 1 > result.json"
+    begun.mkdir()
+    (tmp_path / "task.sh").write_text(wait)
+    (tmp_path / "driver.py").write_text(SLOW.format(command=f"sh {tmp_path}/task.sh", drain=drain, timeout=100))
+    with running(["python", "driver.py"], tmp_path, environment) as driver:
+        until(lambda: counts(tmp_path / "experiments/slow") >= {"COMPLETED": 2, "RUNNING": 2}.items(), "four trials", driver)
+        driver.send_signal(signal.SIGINT)
+        if drain:
+            assert driver.stdout is not None
+            assert "interrupted: 2 running trials may finish; Ctrl-C ends them now\n" in iter(driver.stdout.readline, "")
+        if signals == 2:
+            driver.send_signal(signal.SIGINT)
+        elif drain:
+            gate.touch()
+        said = driver.communicate()[0]
+    assert driver.returncode == 0
+    assert expected in said
+
+
+def test_the_timeout_ends_it_and_starts_again(tmp_path: Path, environment: Environment) -> None:
+    (tmp_path / "driver.py").write_text(SLOW.format(command="sleep 1000", drain=False, timeout=1))
+    for _ in range(2):
+        done = subprocess.run(["python", "driver.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0
+        assert "Trials: 0 completed, 0 failed, 2 running when it stopped" in done.stdout
+    assert Result(tmp_path / "experiments/slow").best_trial is None
