@@ -8,8 +8,10 @@ import socket
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
+from shadho_like import checkpoint
 from shadho_like.dispatch import WaitingAttempts
 from shadho_like.engine.base import Engine, EngineStatus, Launch, Notice
 from shadho_like.errors import MethodError
@@ -105,6 +107,7 @@ class Experiment:
         self._waiting = WaitingAttempts()
         self._running: set[AttemptId] = set()
         self._stopped = self._interrupts = 0
+        self._checkpoints = Path()
         self._read_back()
 
     def _read_back(self) -> None:
@@ -128,6 +131,7 @@ class Experiment:
         Raises:
             EngineError, JournalError, MethodError: it cannot go on; all that was yielded as done is kept.
         """
+        self._checkpoints = launch.paths.checkpoints
         try:
             engine.open(launch)
             began_s = engine.now()
@@ -199,6 +203,8 @@ class Experiment:
             gone = [attempt for attempt in turn.unwanted if not self._waiting.discard(attempt)]
             if gone:
                 engine.cancel(gone)
+        if self._checkpoints.is_dir():
+            self._prune(turns)
         if self.state.turn - self._snapshot_turn > self._turns_between_snapshots:
             self._save_snapshot()
 
@@ -206,6 +212,12 @@ class Experiment:
     def _turns_between_snapshots(self) -> int:
         trials = len(self.state.searcher.trials_created)
         return max(_TURNS_BETWEEN_SNAPSHOTS, self._snapshot_size // _CHARACTERS_PER_TURN, trials // _TRIALS_PER_TURN)
+
+    def _prune(self, turns: Sequence[Turn]) -> None:
+        """Let go of checkpoints that nothing goes on from: all but the newest of each trial."""
+        needed = self.state.starting_points()
+        for trial in {trial.number for turn in turns for trial in turn.trials} - needed:
+            checkpoint.prune(self._checkpoints, trial)
 
     def _save_snapshot(self) -> None:
         self._snapshot_size = self._journal.save_snapshot(self.state.turn, self.state.snapshot())

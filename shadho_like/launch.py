@@ -53,6 +53,7 @@ class Launch:
         input_files, output_files: what travels besides the files of the wire format.
         metric: the name of the searched metric.
         evaluations: how often each sample is evaluated; the metric is the mean.
+        checkpoints: the folder of the checkpoints, if workers see it too; None if checkpoints travel with the attempts.
         trials_per_task: how many trials share one task, each with a result of its own.
         resources: what one task needs.
         trial_timeout_s: an attempt that runs longer is killed, process group and all; None for no limit.
@@ -66,6 +67,7 @@ class Launch:
     output_files: tuple[OutputFile, ...] = ()
     metric: str = "loss"
     evaluations: int = 1
+    checkpoints: Path | None = None
     trials_per_task: int = 1
     resources: Resources = field(default_factory=Resources)
     trial_timeout_s: float | None = None

@@ -14,6 +14,9 @@ from typing import Any
 from shadho_like.errors import JournalError
 from shadho_like.trial import Hyperparameters, RequestId
 
+OF_TRIAL = "trial:"
+"""Before a trial's request id, in the place of a checkpoint's: that trial's newest checkpoint, when the new trial begins."""
+
 
 class ExitedReason(str, Enum):
     """Why a trial ended before its search method closed it."""
@@ -28,7 +31,7 @@ class ExitedReason(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Make a trial of these hyperparameters, from a checkpoint's id where one is given."""
+    """Make a trial of these hyperparameters, from a checkpoint where one is given: its id, or `OF_TRIAL` and an open trial's id."""
 
     request_id: RequestId
     hparams: Hyperparameters

@@ -35,6 +35,11 @@ class ExperimentPaths:
         return self.root / "objective.pkl"
 
     @property
+    def checkpoints(self) -> Path:
+        """The trials' checkpoints, in a folder for each trial."""
+        return self.root / "checkpoints"
+
+    @property
     def sandboxes(self) -> Path:
         """The folders in which attempts run; emptied when a driver starts."""
         return self.root / "sandboxes"

@@ -53,6 +53,8 @@ def _trial_json(launch: Launch, attempt: Attempt) -> dict[str, Any]:
         "attempt": attempt.id.attempt,
         "seed": attempt.seed,
         "length": attempt.length,
+        "start_from": attempt.start_from,
+        "checkpoints": str(launch.checkpoints) if launch.checkpoints else None,
         "metric": launch.metric,
         "evaluations": launch.evaluations,
     }
@@ -62,9 +64,10 @@ def _dump(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-def worker_module_path() -> Path:
-    """Return where the worker module is that travels with every attempt."""
-    return Path(shadho_worker.__file__)
+def worker_modules() -> list[Path]:
+    """Return the modules that travel with every attempt: the worker module, and what it imports when a script asks for it."""
+    folder = Path(shadho_worker.__file__).parent
+    return [folder / name for name in shadho_worker.MODULES]
 
 
 def save_objective(objective: Callable[..., Any], path: Path) -> None:
@@ -95,6 +98,8 @@ def outcome_of(result: Any, metric: str) -> Outcome:
         message = shadho_worker.one_line(str(result.get("message") or "it failed without saying why"))
         trace = str(result.get("traceback") or "")[-_LARGEST_TAIL:]
         return Failure(kind, message, shadho_worker.encodable(trace))
+    if isinstance(result, dict) and result.get("status") == "preempted":
+        return Failure(FailureKind.PREEMPTED, "it was asked to end, and took a checkpoint")
     if isinstance(result, dict) and result.get("status") == "completed" and "metric" in result:
         metrics = result.get("metrics")
         result = {**(metrics if isinstance(metrics, dict) else {}), metric: result["metric"]}
@@ -255,7 +260,7 @@ def store_outputs(launch: Launch, folder: Path, attempt: AttemptId) -> None:
     """
     log = folder / shadho_worker.LOG_FILE
     files = launch.output_files
-    missing = [file.remote for file in files if not _store(folder, file.remote, launch.paths.trial(attempt.trial) / file.local)]
+    missing = [file.remote for file in files if not store(folder, file.remote, launch.paths.trial(attempt.trial) / file.local)]
     if missing:
         _append(log, "".join(f"shadho_like: the output file {name} is not there as a regular file\n" for name in missing))
     store_log(launch, log, attempt)
@@ -271,7 +276,7 @@ def store_log(launch: Launch, log: Path, attempt: AttemptId) -> None:
     except OSError:
         return
     if stat.S_ISREG(status.st_mode) and status.st_size:
-        _store(log.parent, log.name, launch.paths.log(attempt))
+        store(log.parent, log.name, launch.paths.log(attempt))
 
 
 def _append(log: Path, text: str) -> None:
@@ -283,7 +288,7 @@ def _append(log: Path, text: str) -> None:
         file.write(text)
 
 
-def _store(folder: Path, remote: str, kept: Path) -> bool:
+def store(folder: Path, remote: str, kept: Path) -> bool:
     """Move a regular file that is really beneath `folder` to `kept`; return whether it was there.
 
     Raises:

@@ -5,15 +5,14 @@ After any event, the attempts that should run are known; whoever drives the mach
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from shadho_like.errors import InternalError, MethodError
 from shadho_like.events import AttemptFinished, AttemptLost, AttemptStarted, Event, RunStarted, RunStopping, event_from_json
-from shadho_like.operations import Close, Create, ExitedReason, Operation, Progress, Shutdown, ValidateAfter, operation_from_json
+from shadho_like.operations import OF_TRIAL, Close, Create, ExitedReason, Operation, Progress, Shutdown, ValidateAfter, operation_from_json
 from shadho_like.searcher.base import BuiltInMethod, SearcherState
 from shadho_like.trial import (
     TRANSITIONS,
@@ -26,8 +25,9 @@ from shadho_like.trial import (
     Success,
     Trial,
     TrialState,
+    trial_seed,
 )
-from shadho_like.turn import Turn
+from shadho_like.turn import Draft, Turn
 
 MAX_LOST_IN_A_ROW = 20
 """How many machines in a row may be lost under one trial before it is given up."""
@@ -39,18 +39,6 @@ class Best:
 
     trial: int
     metric: float
-
-
-@dataclass(slots=True)
-class _Draft:
-    """The consequences of the event at hand, while they are being found out."""
-
-    time_s: float
-    operations: list[Operation] = field(default_factory=list)
-    trials: dict[int, Trial] = field(default_factory=dict)
-    attempts: list[AttemptRecord] = field(default_factory=list)
-    wanted: dict[AttemptId, Attempt] = field(default_factory=dict)
-    unwanted: list[AttemptId] = field(default_factory=list)
 
 
 class ExperimentState:
@@ -84,7 +72,7 @@ class ExperimentState:
         self._withheld: deque[Operation] = deque()
         self._withheld_ids: set[RequestId] = set()
         self._wanted: set[AttemptId] = set()
-        self._draft = _Draft(0.0)
+        self._draft = Draft(0.0)
 
     def snapshot(self) -> dict[str, Any]:
         """Return the whole state as plain data, for `restore`; its size goes with the open trials, not with all of them."""
@@ -131,6 +119,11 @@ class ExperimentState:
         """Whether the search itself is over, so that no later run would do anything either."""
         return self.searcher.experiment_completed or not (self._open or self._withheld)
 
+    def starting_points(self) -> set[int]:
+        """Return the trials from whose checkpoints others begin that have none of their own yet."""
+        begins = (trial.start_from for trial in self._open.values() if trial.validated == 0)
+        return {int(start_from.partition(".")[0]) for start_from in begins if start_from is not None}
+
     def handle(self, event: Event) -> Turn:
         """Take one event in.
 
@@ -138,7 +131,7 @@ class ExperimentState:
             InternalError: the event cannot be true now, for instance a result of an attempt that is not wanted.
             MethodError: the search method raised, or asked for something that cannot be.
         """
-        self._draft = draft = _Draft(event.time_s)
+        self._draft = draft = Draft(event.time_s)
         if isinstance(event, AttemptFinished):
             self._attempt_finished(event)
         elif isinstance(event, AttemptStarted):
@@ -150,15 +143,7 @@ class ExperimentState:
         else:
             self._run_stopping(event)
         self.turn += 1
-        return Turn(
-            self.turn,
-            event,
-            tuple(draft.operations),
-            tuple(draft.trials.values()),
-            tuple(draft.attempts),
-            tuple(draft.wanted.values()),
-            tuple(draft.unwanted),
-        )
+        return draft.turn(self.turn, event)
 
     def _run_started(self, event: RunStarted) -> None:
         self._run, self.stopping = event, None
@@ -208,6 +193,8 @@ class ExperimentState:
         if isinstance(event.outcome, Success):
             self._record(trial, "COMPLETED", event.started_s)
             self._validated(trial, event.outcome)
+        elif event.outcome.kind is FailureKind.PREEMPTED:
+            self._want(self._give_up_attempt(trial, "PREEMPTED", event.outcome.message))
         else:
             self._record(trial, "FAILED", event.started_s, event.outcome)
             self._failed(trial, event.outcome)
@@ -292,9 +279,20 @@ class ExperimentState:
         self._created += 1
         self._numbers[request_id] = number
         self.searcher.trials_created.add(request_id)
-        self._keep(Trial(number, request_id, operation.hparams, trial_seed(self._seed, number), self._draft.time_s))
+        trial = Trial(number, request_id, operation.hparams, trial_seed(self._seed, number), self._draft.time_s)
+        self._keep(replace(trial, start_from=self._source(operation.checkpoint)))
         self.counts[TrialState.PENDING] += 1
         return self._ask(self.method.on_trial_created, request_id)
+
+    def _source(self, checkpoint: str | None) -> str | None:
+        """Return where a new trial starts from: a checkpoint's id, or the number of the trial whose newest it is."""
+        if checkpoint is None or not checkpoint.startswith(OF_TRIAL):
+            return checkpoint
+        number = self._numbers.get(RequestId(checkpoint[len(OF_TRIAL) :]))
+        if number is None:
+            message = f"the search method starts a trial from the checkpoint of one that is not open: {checkpoint}"
+            raise MethodError(message)
+        return str(number)
 
     def _release_withheld(self) -> None:
         """Carry out what was held back, as far as the limit of this run goes."""
@@ -344,7 +342,7 @@ class ExperimentState:
             trial = self._move(replace(trial, attempt=trial.attempt + 1), TrialState.PENDING)
             attempt_id = trial.attempt_id
         self._wanted.add(attempt_id)
-        self._draft.wanted[attempt_id] = Attempt(attempt_id, trial.hparams, trial.seed, trial.length)
+        self._draft.wanted[attempt_id] = Attempt(attempt_id, trial.hparams, trial.seed, trial.length, trial.start_from)
 
     def _is_wanted(self, trial: Trial) -> bool:
         waits = trial.state is TrialState.PENDING and trial.validated < trial.length and self.stopping is None
@@ -386,9 +384,3 @@ class ExperimentState:
     def _consider_best(self, trial: int, metric: float) -> None:
         if self.best is None or (metric < self.best.metric if self._smaller_is_better else metric > self.best.metric):
             self.best = Best(trial, metric)
-
-
-def trial_seed(seed: int, number: int) -> int:
-    """Return a trial's own seed, in 0..2**31-1, from the experiment's seed and the trial's number."""
-    digest = hashlib.blake2b(f"{seed}.{number}".encode(), digest_size=4).digest()
-    return int.from_bytes(digest, "big") & 0x7FFFFFFF

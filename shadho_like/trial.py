@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -80,6 +81,8 @@ class FailureKind(str, Enum):
     """Its worker went away, as often as that may happen."""
     BAD_RESULT = "bad_result"
     """It ended well but left no usable result: none at all, not a number, NaN, a missing metric."""
+    PREEMPTED = "preempted"
+    """It was asked to end, saved what it had, and ended; it goes on in another attempt."""
     INVALID_HP = "invalid_hp"
     """It said that these hyperparameters cannot work; it is not tried again."""
 
@@ -138,12 +141,14 @@ class Attempt:
         hparams: the sample, as the objective gets it.
         seed: the trial's own seed, in 0..2**31-1.
         length: train up to here, in the user's unit; 1 for a plain objective.
+        start_from: the checkpoint to start from where the trial has none of its own: its id, or the number of a trial for its newest.
     """
 
     id: AttemptId
     hparams: Hyperparameters
     seed: int
     length: int = 1
+    start_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +183,7 @@ class Trial:
         metrics: what else the objective returned.
         created_s, started_s, finished_s: Unix times, in seconds.
         host: where its last attempt ran.
+        start_from: see `Attempt`.
         failure: why it failed, where it did.
     """
 
@@ -198,6 +204,7 @@ class Trial:
     started_s: float | None = None
     finished_s: float | None = None
     host: str = ""
+    start_from: str | None = None
     failure: Failure | None = None
 
     @property
@@ -231,3 +238,9 @@ class Trial:
 
 
 _DEFAULTS: Mapping[str, Any] = {item.name: item.default for item in fields(Trial) if item.default is not MISSING}
+
+
+def trial_seed(seed: int, number: int) -> int:
+    """Return a trial's own seed, in 0..2**31-1, from the experiment's seed and the trial's number."""
+    digest = hashlib.blake2b(f"{seed}.{number}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big") & 0x7FFFFFFF

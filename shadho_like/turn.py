@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shadho_like.events import Event
 from shadho_like.operations import Operation
@@ -30,3 +30,27 @@ class Turn:
     attempts: tuple[AttemptRecord, ...]
     wanted: tuple[Attempt, ...]
     unwanted: tuple[AttemptId, ...]
+
+
+@dataclass(slots=True)
+class Draft:
+    """The consequences of the event at hand, while they are being found out; see `Turn`."""
+
+    time_s: float
+    operations: list[Operation] = field(default_factory=list)
+    trials: dict[int, Trial] = field(default_factory=dict)
+    attempts: list[AttemptRecord] = field(default_factory=list)
+    wanted: dict[AttemptId, Attempt] = field(default_factory=dict)
+    unwanted: list[AttemptId] = field(default_factory=list)
+
+    def turn(self, number: int, event: Event) -> Turn:
+        """Return the turn that this has become."""
+        return Turn(
+            number,
+            event,
+            tuple(self.operations),
+            tuple(self.trials.values()),
+            tuple(self.attempts),
+            tuple(self.wanted.values()),
+            tuple(self.unwanted),
+        )

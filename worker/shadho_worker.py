@@ -1,13 +1,15 @@
 """The trial's side of a search, in one file that travels with every attempt: file names, their fields, how they are written.
 
 Standard library and Python 3.8 only; nothing of the driver's side is imported here, the driver's side imports this.
-An objective's script ends with `shadho_worker.run(objective)`. A command without Python honours the same files: it reads
-`hyperparameters.json` and writes `result.json`, which may be just a number, or an object with the metric in it.
+An objective's script ends with `shadho_worker.run(objective)`, a training script uses `with shadho_worker.init() as context`.
+A command without Python honours the same files: it reads `hyperparameters.json` and writes `result.json`, which may be just a
+number, or an object with the metric in it.
 """
 
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import math
 import os
@@ -20,11 +22,13 @@ from typing import Any, Callable
 HYPERPARAMETERS_FILE = "hyperparameters.json"
 TRIAL_FILE = "trial.json"
 RESULT_FILE = "result.json"
+EVENTS_FILE = "events.jsonl"
 LOG_FILE = "output.log"
 BATCH_FILE = "batch.json"
 RESULTS_FILE = "results.jsonl"
 OBJECTIVE_FILE = "objective.pkl"
 WORKER_FILE = "shadho_worker.py"
+MODULES = (WORKER_FILE, "shadho_context.py", "shadho_checkpoint.py")
 
 WIRE_VERSION = 1
 LONGEST_MESSAGE = 500
@@ -70,6 +74,8 @@ def run_in(folder: str, objective: Objective) -> int:
         elif os.path.exists(os.path.join(folder, HYPERPARAMETERS_FILE)):
             trial, hyperparameters = _read_json(folder, TRIAL_FILE), _read_json(folder, HYPERPARAMETERS_FILE)
             batch = None
+        elif takes_context(objective):
+            return _run_with_context(objective)
         else:
             print(_OUTSIDE.format(file=HYPERPARAMETERS_FILE, folder=folder), file=sys.stderr)
             return _NOT_A_TRIAL
@@ -79,10 +85,45 @@ def run_in(folder: str, objective: Objective) -> int:
     if batch is not None:
         _run_batch(folder, objective, batch)
         return 0
+    if takes_context(objective):
+        return _run_with_context(objective)
     result = evaluate(objective, hyperparameters, trial["metric"], trial["evaluations"])
     write_result(folder, result)
     _explain(result)
     return 0 if result["status"] == "completed" else 1
+
+
+def init() -> Any:
+    """Return the context of the trial in the current folder, for `with`; see `shadho_context.Context`."""
+    import shadho_context
+
+    return shadho_context.init()
+
+
+def takes_context(objective: Objective) -> bool:
+    """Return whether a callable wants a context: its one parameter is named or annotated so. Others get the hyperparameters."""
+    try:
+        parameters = list(inspect.signature(objective).parameters.values())
+    except (TypeError, ValueError):
+        return False
+    if len(parameters) != 1:
+        return False
+    annotation = parameters[0].annotation
+    name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    return parameters[0].name == "context" or name.rpartition(".")[2] == "Context"
+
+
+def _run_with_context(objective: Objective) -> int:
+    """Evaluate the trial in the current folder with a callable that takes a context; return the exit status."""
+    try:
+        with init() as context:
+            context.finish(objective(context))
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0 if context.succeeded else 1
 
 
 def evaluate(objective: Objective, hyperparameters: Any, metric: str = "loss", evaluations: int = 1) -> dict[str, Any]:

@@ -9,13 +9,14 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import shadho_worker
 
 from shadho_like import sandbox
-from shadho_like.engine.base import Launch
+from shadho_like.engine.base import InputFile, Launch
 from shadho_like.engine.slots import SHORT_S, Slots, in_groups
 from shadho_like.engine.supervision import Ended, Supervision, Task
 from shadho_like.events import AttemptStarted
@@ -49,7 +50,7 @@ class CommandSlots(Slots):
         self._runs: dict[int, _Run] = {}
         self._path = search_path(launch.paths.sandboxes)
         inputs = [(str(file.local), file.remote) for file in launch.input_files]
-        self._copies = (*inputs, (str(sandbox.worker_module_path()), shadho_worker.WORKER_FILE))
+        self._copies = (*inputs, *((str(path), path.name) for path in sandbox.worker_modules()))
 
     def room(self) -> int:
         """Return how many attempts the free slots take."""
@@ -174,6 +175,15 @@ class CommandSlots(Slots):
                 self.lost(attempt.id, "the process that runs the trials was killed")
             self.discard(run.folder)
         self._fill()
+
+
+def as_command(launch: Launch, objective: Callable[..., Any]) -> Launch:
+    """Return a launch that evaluates a callable as a command does, in a folder and an interpreter of each attempt's own."""
+    sandbox.save_objective(objective, launch.paths.objective)
+    modules = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+    command = f'PYTHONPATH="$PWD":{shlex.quote(modules)} exec python {shadho_worker.WORKER_FILE}'
+    file = InputFile(launch.paths.objective, shadho_worker.OBJECTIVE_FILE)
+    return replace(launch, command=command, objective=None, input_files=(*launch.input_files, file))
 
 
 def end_failure(report: Ended, log: Path) -> Failure | None:

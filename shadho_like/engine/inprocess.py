@@ -39,6 +39,9 @@ class InProcessEngine:
         if launch.objective is None:
             message = "a shell command cannot be evaluated in this process: leave workers=0 out"
             raise OptionError(message)
+        if shadho_worker.takes_context(launch.objective):
+            message = "a training function that takes a context needs a folder of its own: leave workers=0 out"
+            raise OptionError(message)
         if launch.trial_timeout_s is not None:
             message = "trial_timeout cannot end a trial that runs in this process: leave out either it or workers=0"
             raise OptionError(message)

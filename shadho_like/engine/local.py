@@ -6,11 +6,14 @@ import math
 import os
 import select
 from collections.abc import Sequence
+from dataclasses import replace
+
+import shadho_worker
 
 from shadho_like.engine.base import EngineStatus, Launch, Update
 from shadho_like.engine.callables import CallableSlots
 from shadho_like.engine.clock import SteadyClock
-from shadho_like.engine.commands import CommandSlots
+from shadho_like.engine.commands import CommandSlots, as_command
 from shadho_like.engine.slots import Slots
 from shadho_like.engine.supervision import Supervision
 from shadho_like.engine.supervisor import remove_folder
@@ -48,6 +51,9 @@ class LocalEngine:
             UserError: the objective cannot be sent to other processes.
             EngineError: the supervisor cannot start.
         """
+        launch = replace(launch, checkpoints=launch.checkpoints or launch.paths.checkpoints)
+        if launch.objective is not None and shadho_worker.takes_context(launch.objective):
+            launch = as_command(launch, launch.objective)
         sandboxes = launch.paths.sandboxes
         sandboxes.mkdir(parents=True, exist_ok=True)
         left = list(sandboxes.iterdir())

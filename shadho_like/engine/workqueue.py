@@ -230,6 +230,7 @@ class WorkQueueEngine:
         launch, failure = self._opened, self._failure(task, report)
         outcomes = sandbox.read_results(task.folder, task.ids, launch.metric, failure)
         sandbox.store_outputs(launch, task.folder, task.ids[0])
+        self._files.keep_archive(task.folder, task.ids[0])
         for attempt in task.attempts:
             if (outcome := outcomes[attempt.id]) is not None:
                 self._updates.append(AttemptFinished(self.now(), attempt.id, report["started"], report["host"], outcome))

@@ -13,17 +13,19 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import cloudpickle
+import shadho_checkpoint
 import shadho_warm
 import shadho_worker
 
-from shadho_like import sandbox
+from shadho_like import checkpoint, sandbox
 from shadho_like.engine.supervisor import remove_folder
 from shadho_like.engine.workqueue_command import TIME_LIMIT, shell_text
 from shadho_like.launch import Launch
 from shadho_like.resources import Resources
-from shadho_like.trial import Attempt
+from shadho_like.trial import Attempt, AttemptId
 
 _LARGEST_OUTPUT = 16 * 1024**3
+_ARCHIVE_LINK = "checkpoint.in"
 _MIB = 1024 * 1024
 
 
@@ -78,7 +80,7 @@ class TaskFiles:
 
     def _inputs(self) -> list[tuple[str, str, bool]]:
         """Return (path here, path there, may be kept); links stand for the files, in whose paths Work Queue would replace $OS."""
-        files = [(sandbox.worker_module_path(), shadho_worker.WORKER_FILE, True)]
+        files = [(path, path.name, True) for path in sandbox.worker_modules()]
         files += [(file.local, file.remote, file.cache) for file in self._launch.input_files]
         if self._launch.objective is not None:
             files += [(self._launch.paths.objective, shadho_worker.OBJECTIVE_FILE, True)]
@@ -94,7 +96,8 @@ class TaskFiles:
         """Return (path there, may be kept, only of tasks that Work Queue takes for failed)."""
         result = shadho_worker.RESULT_FILE if self._launch.trials_per_task == 1 else shadho_worker.RESULTS_FILE
         users = [(file.remote, file.cache, False) for file in self._launch.output_files]
-        return [(result, False, False), (shadho_worker.LOG_FILE, False, True), *users]
+        archive = [] if self._launch.checkpoints else [(shadho_checkpoint.ARCHIVE_FILE, False, False)]
+        return [(result, False, False), (shadho_worker.LOG_FILE, False, True), *archive, *users]
 
     def missing_inputs(self) -> list[str]:
         """Return the input files that are not here any more."""
@@ -124,9 +127,30 @@ class TaskFiles:
     def order(self, number: int, folder: Path, attempts: Sequence[Attempt]) -> dict[str, Any]:
         """Return the order that submits a task."""
         files = sandbox.attempt_files(self._launch, attempts)
-        order = {"submit": number, "folder": folder.name, "buffers": {name: data.decode() for name, data in files.items()}}
+        order: dict[str, Any] = {"submit": number, "folder": folder.name}
+        order["buffers"] = {name: data.decode() for name, data in files.items()}
+        if self._launch.checkpoints is None and (archive := self._archive(attempts)) is not None:
+            folder.joinpath(_ARCHIVE_LINK).symlink_to(archive)
+            order["inputs"] = [[f"{folder.name}/{_ARCHIVE_LINK}", shadho_checkpoint.ARCHIVE_FILE]]
         limit_s = self._launch.trial_timeout_s
         return order if limit_s is None else {**order, "environment": {TIME_LIMIT: str(math.ceil(limit_s * len(attempts)))}}
+
+
+    def _archive(self, attempts: Sequence[Attempt]) -> Path | None:
+        """Return the checkpoint that a task's trial goes on from; trials that share a task have none."""
+        if len(attempts) > 1:
+            return None
+        root = self._launch.paths.checkpoints
+        return checkpoint.newest_archive(root, attempts[0].id.trial, attempts[0].start_from) if root.is_dir() else None
+
+    def keep_archive(self, folder: Path, attempt: AttemptId) -> None:
+        """Keep the checkpoint that a task sent back, if it sent one.
+
+        Raises:
+            WorldError: it cannot be kept.
+        """
+        if self._launch.checkpoints is None and os.path.lexists(folder / shadho_checkpoint.ARCHIVE_FILE):
+            sandbox.store(folder, shadho_checkpoint.ARCHIVE_FILE, checkpoint.archive_of(self._launch.paths.checkpoints, attempt))
 
 
 @contextmanager

@@ -150,18 +150,21 @@ class _Tasks:
         results = [name for name in dir(binding) if name.startswith("WORK_QUEUE_RESULT_")]
         self._results = {getattr(binding, name): name[len("WORK_QUEUE_RESULT_") :] for name in results}
 
-    def submit(self, number: int, folder: str, buffers: dict[str, str], environment: dict[str, str]) -> None:
+    def submit(self, order: dict[str, Any]) -> None:
         """Hand a task to Work Queue. Its outputs go to a folder of its own."""
+        number, folder = order["submit"], order["folder"]
         task = self._binding.Task(self._plan["command"])
         for local, remote, cache in self._plan["inputs"]:
             task.specify_input_file(local, remote, cache=cache)
-        for remote, text in buffers.items():
+        for local, remote in order.get("inputs", ()):
+            task.specify_input_file(local, remote, cache=False)
+        for remote, text in order["buffers"].items():
             task.specify_buffer(text, remote, cache=False)
         for remote, cache, only_of_failed in self._plan["outputs"]:
             task.specify_output_file(f"{folder}/{remote}", remote, cache=cache, failure_only=only_of_failed)
         for name, amount in self._plan["resources"].items():
             getattr(task, f"specify_{name}")(amount)
-        for name, value in environment.items():
+        for name, value in order.get("environment", {}).items():
             task.specify_environment_variable(name, value)
         # Of tasks of one priority Work Queue takes the youngest first, and the oldest might wait for ever.
         task.specify_priority(-number)
@@ -295,7 +298,7 @@ def _serve(settings: dict[str, Any], orders: _Orders, reports: _Reports, binding
             continue
         for order in orders.read():
             if "submit" in order:
-                tasks.submit(order["submit"], order["folder"], order["buffers"], order.get("environment", {}))
+                tasks.submit(order)
             elif "release" in order:
                 queue.shutdown_workers(0)
             else:

@@ -1,0 +1,283 @@
+"""What a training script sees of its trial: hyperparameters, how far to train, where to report. Checkpoints are `shadho_checkpoint`'s.
+
+Standard library and Python 3.8 only; travels with every attempt beside `shadho_worker`, in whose files it writes. Outside of any
+trial's folder the same script runs by itself: one operation, reports printed, checkpoints in `./checkpoints`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Iterator
+
+import shadho_checkpoint
+import shadho_worker
+
+_ALONE: dict[str, Any] = {"experiment": "", "trial": 0, "attempt": 1, "seed": 0, "length": 1, "metric": "loss"}
+_PREEMPTED = "preempted"
+
+
+class MisuseError(Exception):
+    """The script calls the context in an order that makes no sense; the message says which call is missing or too much."""
+
+
+@dataclass(frozen=True)
+class TrialInfo:
+    """Which trial this is.
+
+    Attributes:
+        id: of the trial in its experiment, as a text.
+        number: the same as a number, from 0.
+        seed: the trial's own, in 0..2**31-1, the same in each attempt.
+        attempt: from 1.
+        experiment: its name; empty outside of any.
+    """
+
+    id: str
+    number: int
+    seed: int
+    attempt: int
+    experiment: str
+
+
+class Events:
+    """The file of what a trial reports while it runs, one JSON object a line; the screen where there is no trial."""
+
+    def __init__(self, path: str | None) -> None:
+        self._path = path
+
+    def write(self, kind: str, **fields: Any) -> None:
+        """Add a line, in one piece."""
+        line = json.dumps({"kind": kind, **fields}, default=_as_plain) + "\n"
+        if self._path is None:
+            print(f"shadho_worker: {line}", end="", flush=True)
+            return
+        with open(self._path, "ab", buffering=0) as file:
+            file.write(line.encode())
+
+
+def _as_plain(value: Any) -> Any:
+    for name in ("tolist", "item"):
+        if callable(getattr(value, name, None)):
+            return getattr(value, name)()
+    return repr(value)
+
+
+class Operation:
+    """Train up to `length`, then report the metric.
+
+    Attributes:
+        length: cumulative, in the experiment's unit; what an earlier attempt trained counts.
+    """
+
+    def __init__(self, searcher: Searcher, length: int) -> None:
+        self.length = length
+        self.done = False
+        self._searcher = searcher
+
+    def report_progress(self, length: float) -> None:
+        """Say how far training is, in the unit of `length`.
+
+        Raises:
+            MisuseError: the operation is completed already.
+        """
+        if self.done:
+            raise MisuseError("report_progress came after report_completed: a completed operation has no progress")
+        self._searcher.length = length
+        self._searcher.events.write("progress", length=length)
+
+    def report_completed(self, metric: Any) -> None:
+        """Report the searched metric: a number, or a mapping with it and other JSON values.
+
+        Raises:
+            MisuseError: it was reported before.
+        """
+        if self.done:
+            raise MisuseError("report_completed was called twice for one operation")
+        self.done = True
+        self._searcher.length = self.length
+        self._searcher.complete(metric)
+
+
+class Searcher:
+    """What the search method wants of this trial.
+
+    Attributes:
+        length: how far training is, as far as it was told.
+    """
+
+    def __init__(self, trial: dict[str, Any], events: Events, folder: str | None) -> None:
+        self.events = events
+        self.length: float = 0
+        self.result: dict[str, Any] | None = None
+        self._trial = trial
+        self._folder = folder
+
+    def operations(self) -> Iterator[Operation]:
+        """Yield what is to be done, one operation after the other.
+
+        Raises:
+            MisuseError: the next one is asked for before the last was completed.
+        """
+        operation = Operation(self, self._trial["length"])
+        yield operation
+        if not operation.done:
+            raise MisuseError("the next operation was asked for before report_completed of this one")
+
+    ops = operations
+
+    def complete(self, metric: Any) -> None:
+        """Write the result, whole or not at all."""
+        self.result = shadho_worker.result_of(metric, self._trial["metric"])
+        if self._folder is None:
+            print(f"shadho_worker: completed with {self.result}", flush=True)
+        else:
+            shadho_worker.write_result(self._folder, self.result)
+
+
+class Train:
+    """Reports for people, which no search method reads."""
+
+    def __init__(self, events: Events, searcher: Searcher) -> None:
+        self._events = events
+        self._searcher = searcher
+
+    def report_training_metrics(self, steps_completed: int, metrics: dict[str, Any]) -> None:
+        """Keep metrics of the training data."""
+        self._events.write("training", steps_completed=steps_completed, metrics=metrics)
+
+    def report_validation_metrics(self, steps_completed: int, metrics: dict[str, Any]) -> None:
+        """Keep metrics of the validation data."""
+        self._events.write("validation", steps_completed=steps_completed, metrics=metrics)
+
+    def report_progress(self, fraction: float) -> None:
+        """Say how much of the training is done, 0 to 1."""
+        self._events.write("progress", fraction=fraction)
+
+
+class Preempt:
+    """Tells when the trial is to take a checkpoint and end, to go on later."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._on_signal)
+
+    def should_preempt(self) -> bool:
+        """Return whether it is time: after SIGTERM."""
+        return self.asked
+
+    def _on_signal(self, *_: Any) -> None:
+        self.asked = True
+
+
+class Distributed:
+    """One process that is all of them; the interface of several, of which only rank 0 reports."""
+
+    rank = 0
+    size = 1
+
+    def gather(self, value: Any) -> list[Any]:
+        """Return each process's value."""
+        return [value]
+
+    allgather = gather
+
+    def broadcast(self, value: Any) -> Any:
+        """Return rank 0's value."""
+        return value
+
+
+class Context:
+    """Everything that a training script needs; use it as `with shadho_worker.init() as context`.
+
+    Attributes:
+        hparams: this trial's hyperparameters.
+        trial: which trial this is.
+        latest_checkpoint: where to go on from, or None: `with context.latest_checkpoint as path`.
+        searcher: how far to train.
+        train: reports.
+        checkpoint: saves and restores.
+        preempt: whether to end early.
+        distributed: the other processes of this trial, of which there are none.
+    """
+
+    def __init__(self, folder: str | None) -> None:
+        """Read a trial's files; None outside of any trial."""
+        self._folder = folder
+        trial = dict(_ALONE) if folder is None else _read(folder, shadho_worker.TRIAL_FILE)
+        self.hparams: Any = {} if folder is None else _read(folder, shadho_worker.HYPERPARAMETERS_FILE)
+        self.trial = TrialInfo(str(trial["trial"]), trial["trial"], trial["seed"], trial["attempt"], trial["experiment"])
+        events = Events(None if folder is None else os.path.join(folder, shadho_worker.EVENTS_FILE))
+        self.searcher = Searcher(trial, events, folder)
+        self.train = Train(events, self.searcher)
+        self.preempt = Preempt()
+        self.distributed = Distributed()
+        base = os.path.join(folder or os.getcwd(), "checkpoints")
+        self.checkpoint = shadho_checkpoint.Checkpoints(
+            trial.get("checkpoints") or base,
+            self.trial.number,
+            self.trial.attempt,
+            report=events.write,
+            length=lambda: self.searcher.length,
+            archive=None if folder is None or trial.get("checkpoints") else os.path.join(folder, shadho_checkpoint.ARCHIVE_FILE),
+        )
+        self.latest_checkpoint = self.checkpoint.latest(trial.get("start_from"))
+        if self.latest_checkpoint is not None:
+            self.searcher.length = self.latest_checkpoint.length
+
+    def finish(self, returned: Any) -> None:
+        """Take what a training function returned, if anything, for the metric that it did not report itself."""
+        if returned is not None and self.searcher.result is None:
+            self.searcher.complete(returned)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the trial left what was asked of it: a metric, or a checkpoint to go on from."""
+        result = self.searcher.result or {}
+        return self._folder is None or result.get("status") in {"completed", _PREEMPTED}
+
+    def __enter__(self) -> Context:
+        """Return the context itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Leave the result of a trial that raised, was preempted, or reported nothing."""
+        del kind, trace
+        if self._folder is None or self.searcher.result is not None:
+            return
+        if isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and error.code in {None, 0}):
+            return
+        self.searcher.result = self._unfinished(error)
+        shadho_worker.write_result(self._folder, self.searcher.result)
+        if isinstance(error, shadho_worker.InvalidHP):
+            sys.exit(1)
+
+    def _unfinished(self, error: BaseException | None) -> dict[str, Any]:
+        if error is not None:
+            kind = "invalid_hp" if isinstance(error, shadho_worker.InvalidHP) else "error"
+            return shadho_worker.failed(kind, *shadho_worker.describe(error))
+        if self.preempt.asked:
+            return {"status": _PREEMPTED}
+        return shadho_worker.failed("bad_result", "the script ended without report_completed of its operation")
+
+
+def _read(folder: str, name: str) -> Any:
+    with open(os.path.join(folder, name), encoding="utf-8") as file:
+        return json.load(file)
+
+
+def init() -> Context:
+    """Return the context of the trial in the current folder; outside of any, one that prints."""
+    folder = os.getcwd()
+    inside = all(os.path.exists(os.path.join(folder, name)) for name in (shadho_worker.TRIAL_FILE, shadho_worker.HYPERPARAMETERS_FILE))
+    with suppress(AttributeError):
+        # What a killed script printed is in its log.
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    return Context(folder if inside else None)
