@@ -28,7 +28,14 @@ class ExitedReason(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Make a trial of these hyperparameters, from a checkpoint's id where one is given."""
+    """Make a trial of these hyperparameters, from a checkpoint where one is given.
+
+    Attributes:
+        request_id: how the method calls the trial from now on.
+        hparams: the sample.
+        checkpoint: a checkpoint's id, or `latest_checkpoint_of` a trial. The length at which it was saved is behind the new trial
+            too: its own lengths count on from there.
+    """
 
     request_id: RequestId
     hparams: Hyperparameters
@@ -38,6 +45,17 @@ class Create:
         """Return ["create", request id, hyperparameters] and the checkpoint where there is one."""
         head = ["create", str(self.request_id), self.hparams]
         return [*head, self.checkpoint] if self.checkpoint else head
+
+
+def latest_checkpoint_of(request_id: RequestId) -> str:
+    """Return how a search method, which knows no checkpoint's id, names the latest one that a trial has saved when this is carried out.
+
+    A trial that has saved none gives none: the new one starts from nothing.
+    """
+    return f"{LATEST_OF}{request_id}"
+
+
+LATEST_OF = "trial:"
 
 
 @dataclass(frozen=True, slots=True)
