@@ -97,7 +97,7 @@ class Shadho:
         _check_numbers(hyperparameters_per_task=hyperparameters_per_task)
         _check_numbers(minimum=0, max_resubmissions=max_resubmissions, seed=seed, workers=workers)
         self._method = method
-        self._method_keys = {_CONCURRENCY: (max_queued_tasks or _QUEUED_TASKS) * hyperparameters_per_task}
+        self._method_keys: dict[str, Any] = {_CONCURRENCY: (max_queued_tasks or _QUEUED_TASKS) * hyperparameters_per_task}
         self._options = RunOptions(timeout, max_tasks, max_resubmissions, await_pending)
         self._seed = seed
         self._engine = engine
@@ -112,7 +112,7 @@ class Shadho:
         self._outputs: list[OutputFile] = []
         self.compute_classes: list[ComputeClass] = []
         self.config = Settings.load()
-        searcher.create(method, self._space, seed=0, **self._method_keys)
+        searcher.create(method, self._space, seed=0, smaller_is_better=smaller_is_better, **self._method_keys)
         for file in files:
             self.add_input_file(file)
 
@@ -211,7 +211,8 @@ class Shadho:
         if not self._resume and not journal.new:
             message = f"{launch.paths.root} holds this experiment already, and resume is False: give another name= or directory="
             raise OptionError(message)
-        method = searcher.create(config["method"]["name"], self._space, seed=config["seed"], **config["method"]["keys"])
+        name, keys = config["method"]["name"], config["method"]["keys"]
+        method = searcher.create(name, self._space, seed=config["seed"], smaller_is_better=self._smaller_is_better, **keys)
         experiment = Experiment(journal, method)
         running = 0
         with SignalInterrupts() as interrupts, Progress(self._metric, self._options.timeout_s, self._options.max_trials) as progress:

@@ -14,9 +14,6 @@ from typing import Any
 from shadho_like.errors import JournalError
 from shadho_like.trial import Hyperparameters, RequestId
 
-OF_TRIAL = "trial:"
-"""Before a trial's request id, in the place of a checkpoint's: that trial's newest checkpoint, when the new trial begins."""
-
 
 class ExitedReason(str, Enum):
     """Why a trial ended before its search method closed it."""
@@ -31,7 +28,14 @@ class ExitedReason(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Make a trial of these hyperparameters, from a checkpoint where one is given: its id, or `OF_TRIAL` and an open trial's id."""
+    """Make a trial of these hyperparameters, from a checkpoint where one is given.
+
+    Attributes:
+        request_id: how the method calls the trial from now on.
+        hparams: the sample.
+        checkpoint: a checkpoint's id, or `latest_checkpoint_of` a trial. The length at which it was saved is behind the new trial
+            too: its own lengths count on from there.
+    """
 
     request_id: RequestId
     hparams: Hyperparameters
@@ -41,6 +45,17 @@ class Create:
         """Return ["create", request id, hyperparameters] and the checkpoint where there is one."""
         head = ["create", str(self.request_id), self.hparams]
         return [*head, self.checkpoint] if self.checkpoint else head
+
+
+def latest_checkpoint_of(request_id: RequestId) -> str:
+    """Return how a search method, which knows no checkpoint's id, names the latest one that a trial has saved when this is carried out.
+
+    A trial that has saved none gives none: the new one starts from nothing.
+    """
+    return f"{LATEST_OF}{request_id}"
+
+
+LATEST_OF = "trial:"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from shadho_like.errors import InternalError, MethodError
 from shadho_like.events import AttemptFinished, AttemptLost, AttemptStarted, Event, RunStarted, RunStopping, event_from_json
-from shadho_like.operations import OF_TRIAL, Close, Create, ExitedReason, Operation, Progress, Shutdown, ValidateAfter, operation_from_json
+from shadho_like.operations import LATEST_OF, Close, Create, ExitedReason, Operation, Progress, Shutdown, ValidateAfter, operation_from_json
 from shadho_like.searcher.base import BuiltInMethod, SearcherState
 from shadho_like.trial import (
     TRANSITIONS,
@@ -286,9 +286,9 @@ class ExperimentState:
 
     def _source(self, checkpoint: str | None) -> str | None:
         """Return where a new trial starts from: a checkpoint's id, or the number of the trial whose newest it is."""
-        if checkpoint is None or not checkpoint.startswith(OF_TRIAL):
+        if checkpoint is None or not checkpoint.startswith(LATEST_OF):
             return checkpoint
-        number = self._numbers.get(RequestId(checkpoint[len(OF_TRIAL) :]))
+        number = self._numbers.get(RequestId(checkpoint[len(LATEST_OF) :]))
         if number is None:
             message = f"the search method starts a trial from the checkpoint of one that is not open: {checkpoint}"
             raise MethodError(message)

@@ -6,30 +6,72 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from shadho_like.errors import OptionError, nearest
+from shadho_like.operations import Close, Create, ExitedReason, Operation, Progress, Shutdown, ValidateAfter
 from shadho_like.registry import lookup
 from shadho_like.searcher.base import BuiltInMethod, SearcherState, SearchMethod
 from shadho_like.searcher.samplers import RandomSampler
-from shadho_like.space import Space
+from shadho_like.space import as_space
 
-__all__ = ["METHODS", "BuiltInMethod", "SearchMethod", "SearcherState", "create"]
+__all__ = [
+    "METHODS",
+    "BuiltInMethod",
+    "Close",
+    "Create",
+    "ExitedReason",
+    "Operation",
+    "Progress",
+    "SearchMethod",
+    "SearcherState",
+    "Shutdown",
+    "ValidateAfter",
+    "create",
+]
 
 METHODS: Mapping[str, str] = {
+    "adaptive_asha": "shadho_like.searcher.adaptive_asha:AdaptiveAsha",
+    "async_halving": "shadho_like.searcher.async_halving:AsyncHalving",
+    "grid": "shadho_like.searcher.grid:GridSearch",
+    "hyperband": "shadho_like.searcher.hyperband:Hyperband",
+    "pasha": "shadho_like.searcher.pasha:Pasha",
+    "pbt": "shadho_like.searcher.pbt:PopulationBasedTraining",
     "random": "shadho_like.searcher.random:RandomSearch",
+    "single": "shadho_like.searcher.single:SingleTrial",
 }
 
 
-def create(name: str, space: Space, *, seed: int, **keys: Any) -> BuiltInMethod:
+def create(name: str, space: Any, *, seed: int | None = None, smaller_is_better: bool = True, **keys: Any) -> BuiltInMethod:
     """Return the built-in search method of that name over `space`, with its own keys.
 
+    Args:
+        name: one of `METHODS`.
+        space: a Space, or what one is made of.
+        seed: the same seed gives the same search; None for one that nobody knows.
+        smaller_is_better: whether the metric is minimised.
+        keys: the method's own.
+
     Raises:
-        OptionError: an unknown name or key (the message gives the nearest), or a value that a key cannot take.
+        OptionError: an unknown name or key (the message gives the nearest), a key that is missing, or a value that it cannot take.
+        SpaceError: the space cannot be built.
     """
     method = lookup("search method", name, METHODS)
-    known = [key for key, parameter in inspect.signature(method).parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
+    space = as_space(space)
+    seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+    given = {"space": space, "sampler": RandomSampler(space, seed), "seed": seed, "smaller_is_better": smaller_is_better}
+    parameters = inspect.signature(method).parameters
+    _check_keys(name, keys, {key: parameter for key, parameter in parameters.items() if key not in given})
+    made: BuiltInMethod = method(**{key: value for key, value in given.items() if key in parameters}, **keys)
+    return made
+
+
+def _check_keys(name: str, keys: Mapping[str, Any], known: Mapping[str, inspect.Parameter]) -> None:
     for key in keys:
         if key not in known:
             message = f"the search method {name!r} has no key {key!r}: {nearest(key, known)}"
             raise OptionError(message)
-    made: BuiltInMethod = method(RandomSampler(space, seed), **keys)
-    return made
+    missing = [key for key, parameter in known.items() if parameter.default is parameter.empty and key not in keys]
+    if missing:
+        message = f"the search method {name!r} needs {', '.join(missing)}, as in searcher.create({name!r}, space, {missing[0]}=16)"
+        raise OptionError(message)

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from shadho_like.space import Space, trial_generator
-from shadho_like.trial import Hyperparameters
+from shadho_like.trial import Hyperparameters, Json
 
 
 class Sampler(Protocol):
-    """Chooses points."""
+    """Chooses points, and may learn from what became of them. Its state is part of its search method's."""
 
     def sample(self, number: int) -> Hyperparameters:
         """Return the point of the `number`-th trial, counted from 0."""
+
+    def observe(self, number: int, hparams: Hyperparameters, length: int, metric: float | None) -> None:
+        """Take in what a trial reported at a length, in the order of arrival; None for one that failed or was invalid."""
+
+    def state_to_json(self) -> Json:
+        """Return the state that `sample` and `observe` change; None where there is none."""
+
+    def load_state(self, value: Any) -> None:
+        """Take over what `state_to_json` gave."""
 
 
 class RandomSampler:
@@ -25,3 +34,13 @@ class RandomSampler:
     def sample(self, number: int) -> Hyperparameters:
         """Return the point of the `number`-th trial, counted from 0."""
         return self._space.sample(trial_generator(self._seed, number), number)
+
+    def observe(self, number: int, hparams: Hyperparameters, length: int, metric: float | None) -> None:
+        """Nothing: no result changes what is drawn next."""
+
+    def state_to_json(self) -> Json:
+        """Return None: there is no state."""
+        return None
+
+    def load_state(self, value: Any) -> None:
+        """Nothing: there is no state."""

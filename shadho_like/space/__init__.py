@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,10 +90,24 @@ class Space:
         return self._root.grid_size(count)
 
     def grid(self, count: int | None = None) -> Iterator[dict[str, Any]]:
-        """Yield the grid points, never all at once: names sorted, the last one fastest."""
-        for index in range(self.grid_size(count)):
-            draws = Draws(lambda: 0.0, 0)
-            yield _completed(self._root.grid_point(index, count, draws), draws)
+        """Return the grid points, never all at once: names sorted, the last one fastest."""
+        return (self.grid_point(index, count) for index in range(self.grid_size(count)))
+
+    def grid_point(self, index: int, count: int | None = None) -> dict[str, Any]:
+        """Return one of the grid's points, by its place in the order of `grid`."""
+        draws = Draws(lambda: 0.0, 0)
+        return _completed(self._root.grid_point(index, count, draws), draws)
+
+    def vary(self, sample: Mapping[str, Any], change: Callable[[Domain, Any], Any], rng: np.random.Generator) -> dict[str, Any]:
+        """Return a point like `sample`, with the same branches, in which each domain's value is `change(domain, value)`.
+
+        Values computed from others are computed anew; what such a one was computed from is drawn anew, as it is not in the sample.
+
+        Raises:
+            SpaceError: the callback of a dependent value failed.
+        """
+        draws = Draws(rng.random, 0)
+        return _completed(self._root.vary(sample, change, draws), draws)
 
     @property
     def complexity(self) -> float:

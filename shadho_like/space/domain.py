@@ -54,8 +54,22 @@ class Domain(ABC):
         values = self.values()
         count = self.count or count
         if values is None and count is not None:
-            return [self.quantile((i + 0.5) / count) for i in range(count)]
+            return _Middles(self, count)
         return values
+
+
+class _Middles(Sequence[Any]):
+    """The middles of equal shares of a domain's probability, computed when asked for: there may be very many."""
+
+    def __init__(self, domain: Domain, count: int) -> None:
+        self._domain, self._count = domain, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return one of them."""
+        return self._domain.quantile((range(self._count)[index] + 0.5) / self._count)
 
 
 def number(value: Any) -> float | int | None:

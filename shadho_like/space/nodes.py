@@ -56,6 +56,10 @@ class Node(ABC):
         """Return a grid point."""
 
     @abstractmethod
+    def vary(self, value: Any, change: Callable[[Domain, Any], Any], draws: Draws) -> Any:
+        """Return `value` with every domain's value changed."""
+
+    @abstractmethod
     def to_json(self) -> dict[str, Any]:
         """Return the plain form."""
 
@@ -104,6 +108,10 @@ class Leaf(Node):
             message = f"a grid over {self.domain.kind} needs to know how many points: {self.domain.kind}(..., count=5)"
             raise SpaceError(self.path, message)
         return grid
+
+    def vary(self, value: Any, change: Callable[[Domain, Any], Any], draws: Draws) -> Any:
+        """Return the changed value."""
+        return change(self.domain, value)
 
     def to_json(self) -> dict[str, Any]:
         """Return the domain's name and arguments."""
@@ -207,6 +215,11 @@ class Group(Node):
             parts.append((name, child, child.grid_point(place, count, draws)))
         return self._put_together(draws, reversed(parts))
 
+    def vary(self, value: Any, change: Callable[[Domain, Any], Any], draws: Draws) -> Any:
+        """Return the dict with the same children changed."""
+        items = [(name, child) for name, child in self._items if name in value]
+        return self._put_together(draws, ((name, child, child.vary(value[name], change, draws)) for name, child in items))
+
     def to_json(self) -> dict[str, Any]:
         """Return the children and what kind of group it is."""
         domains = {name: child.to_json() for name, child in self._items}
@@ -261,6 +274,10 @@ class Listed(Node):
             values.append(child.grid_point(place, count, draws))
         return values[::-1]
 
+    def vary(self, value: Any, change: Callable[[Domain, Any], Any], draws: Draws) -> Any:
+        """Return the same items changed."""
+        return [child.vary(item, change, draws) for child, item in zip(self.children, value, strict=False)]
+
     def to_json(self) -> dict[str, Any]:
         """Return the items."""
         if self.repeat:
@@ -312,6 +329,10 @@ class Dependent(Node):
     def grid_point(self, index: int, count: int | None, draws: Draws) -> Any:
         """Return the inner domain's grid point; the group calls `compute` later."""
         return ABSENT if self.inner is None else self.inner.grid_point(index, count, draws)
+
+    def vary(self, value: Any, change: Callable[[Domain, Any], Any], draws: Draws) -> Any:
+        """Return another draw of the inner domain, which cannot be told from what was computed."""
+        return self.draw(draws)
 
     def to_json(self) -> dict[str, Any]:
         """Return the inner domain and where the callback is defined."""
