@@ -20,6 +20,7 @@ from typing import Any, Callable, Iterator
 
 MANIFEST_FILE = "shadho_checkpoint.json"
 ARCHIVE_FILE = "checkpoint.tar"
+INCOMING_FILE = "latest_checkpoint.tar"
 ID = re.compile(r"(\d{1,18})\.(\d{1,9})\.(\d{1,9})")
 
 _READ_BYTES = 4 * 1024 * 1024
@@ -150,7 +151,8 @@ class Checkpoints:
             attempt: this attempt's number.
             report: takes a kind and fields, for the driver to read.
             length: tells how far training is.
-            archive: where the newest checkpoint is also written as one file; None where `root` is the driver's own.
+            archive: where the newest checkpoint is also written as one file, beside which the one before came; None where `root` is
+                the driver's own.
         """
         self._root = root
         self._trial = trial
@@ -158,6 +160,7 @@ class Checkpoints:
         self._report = report
         self._length = length
         self._archive = archive
+        self._incoming = os.path.join(os.path.dirname(archive), INCOMING_FILE) if archive else ""
         self._number = max((int(each.split(".")[2]) for each in ids(root, trial) if each.split(".")[1] == str(attempt)), default=0)
 
     @contextmanager
@@ -222,7 +225,7 @@ class Checkpoints:
 
         A torn or altered one is reported, and the one before it is taken.
         """
-        came = self._unpack(self._archive) if self._archive is not None and os.path.exists(self._archive) else []
+        came = self._unpack(self._incoming) if os.path.exists(self._incoming) else []
         for checkpoint in (*ids(self._root, self._trial), *came, *self._starting(start_from)):
             try:
                 return read(self._root, checkpoint)
@@ -236,7 +239,7 @@ class Checkpoints:
         return [start_from] if ID.fullmatch(start_from) else ids(self._root, int(start_from))
 
     def _unpack(self, archive: str) -> list[str]:
-        """Take out the checkpoint that came with the trial; the archive goes, so that an attempt without one of its own sends none."""
+        """Take out the checkpoint that came with the trial."""
         folder = os.path.join(self._root, _PARTIAL + "archive")
         try:
             with tarfile.open(archive) as tar:

@@ -24,7 +24,7 @@ from typing import Callable, NoReturn
 
 import shadho_guard
 
-FILES_OF_ONE_TRIAL = ("hyperparameters.json", "trial.json", "batch.json", "output.log", "checkpoint.tar")
+FILES_OF_ONE_TRIAL = ("hyperparameters.json", "trial.json", "batch.json", "output.log", "latest_checkpoint.tar")
 INPUTS_FOLDER = "inputs"
 
 _OBJECTIVE_FILE = "objective.pkl"

@@ -131,7 +131,7 @@ class TaskFiles:
         order["buffers"] = {name: data.decode() for name, data in files.items()}
         if self._launch.checkpoints is None and (archive := self._archive(attempts)) is not None:
             folder.joinpath(_ARCHIVE_LINK).symlink_to(archive)
-            order["inputs"] = [[f"{folder.name}/{_ARCHIVE_LINK}", shadho_checkpoint.ARCHIVE_FILE]]
+            order["inputs"] = [[f"{folder.name}/{_ARCHIVE_LINK}", shadho_checkpoint.INCOMING_FILE]]
         limit_s = self._launch.trial_timeout_s
         return order if limit_s is None else {**order, "environment": {TIME_LIMIT: str(math.ceil(limit_s * len(attempts)))}}
 

@@ -188,6 +188,30 @@ class CallableContract(EngineSuite):
         assert not launch.paths.sandboxes.exists()
 
 
+# Adds x at each step, and fails at step 3 where x is 3.
+TRAINING = """
+import json
+import shadho_worker
+
+def train(context):
+    total, step = 0, 0
+    if context.latest_checkpoint is not None:
+        with context.latest_checkpoint as path:
+            total, step = json.load(open(path + "/folder state.json"))
+    began_at = step
+    for operation in context.searcher.operations():
+        while step < operation.length:
+            total, step = total + context.hparams["x"], step + 1
+            operation.report_progress(step)
+            with context.checkpoint.save_path() as path:
+                json.dump([total, step], open(path + "/folder state.json", "w"))
+            if context.hparams["x"] == step == 3:
+                raise ArithmeticError("3 at 3")
+        operation.report_completed({"loss": total, "began_at": began_at})
+
+if __name__ == "__main__":
+    shadho_worker.run(train)
+"""
 SEGFAULT = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
 
 
@@ -271,6 +295,23 @@ class CommandContract(EngineSuite):
         found = self.failure(engine, self.command(launch, command, resources=Resources(disk_mb=8)))
         text = "its folder took more than the 8 MB of disk that a trial may"
         assert (found.kind, found.message) == (FailureKind.DISK, text)
+
+    def test_a_later_attempt_goes_on_from_the_checkpoint_of_the_one_before(self, engine: Engine, launch: Launch) -> None:
+        driven = Driven(engine, self.script(launch, TRAINING))
+        first, second, third = (Attempt(AttemptId(0, number), {"x": 7}, 0, length) for number, length in ((1, 2), (2, 5), (3, 5)))
+        assert driven.run(first) == [Success(14.0, {"began_at": 0})]
+        assert driven.run(second) == [Success(35.0, {"began_at": 2})]
+        assert driven.run(third) == [Success(35.0, {"began_at": 5})]
+        copy = Attempt(AttemptId(1, 1), {"x": 1}, 0, 6, start_from="0")
+        assert driven.run(copy) == [Success(36.0, {"began_at": 5})]
+
+    def test_a_training_that_raises_leaves_its_checkpoints(self, engine: Engine, launch: Launch) -> None:
+        driven = Driven(engine, self.script(launch, TRAINING))
+        first, second = (Attempt(AttemptId(0, number), {"x": x}, 0, 5) for number, x in ((1, 3), (2, 7)))
+        [failed] = driven.run(first)
+        assert isinstance(failed, Failure)
+        assert (failed.kind, failed.message) == (FailureKind.ERROR, "ArithmeticError: 3 at 3")
+        assert driven.run(second) == [Success(9.0 + 14.0, {"began_at": 3})]
 
     def test_a_cancelled_attempt_is_killed_and_its_slot_comes_back(self, engine: Engine, launch: Launch, tmp_path: Path) -> None:
         pipe = Pids(tmp_path / "pids")

@@ -51,11 +51,12 @@ def single(folder: Path, x: float) -> None:
     (folder / "trial.json").write_text(json.dumps(trial_json(0)))
 
 
-def test_it_needs_no_newer_python_than_it_says_and_no_library() -> None:
-    tree = ast.parse(SOURCE.read_text(encoding="utf-8"), feature_version=(3, 8))
+@pytest.mark.parametrize("module", shadho_worker.MODULES)
+def test_it_needs_no_newer_python_than_it_says_and_no_library(module: str) -> None:
+    tree = ast.parse(SOURCE.with_name(module).read_text(encoding="utf-8"), feature_version=(3, 8))
     imports = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
     imports |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert {name.partition(".")[0] for name in imports} <= {*sys.stdlib_module_names, "shadho_worker"}
+    assert {name.partition(".")[0] for name in imports} <= {*sys.stdlib_module_names, *(name[: -len(".py")] for name in shadho_worker.MODULES)}
 
 
 @pytest.mark.parametrize("python", PYTHONS)
