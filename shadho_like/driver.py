@@ -22,6 +22,7 @@ from shadho_like.progress import Progress, print_result
 from shadho_like.registry import lookup
 from shadho_like.resources import ComputeClass
 from shadho_like.result import Result
+from shadho_like.searcher import BuiltInMethod, Recipe, SearchMethod
 from shadho_like.settings import Settings
 from shadho_like.space import Space, as_space
 
@@ -38,7 +39,7 @@ class Shadho:
         cmd: a shell command, run in a folder of its own that holds the input files, or a Python callable of one argument.
         space: the search space: a nested dict of domains (`rand`), scopes (`spaces`), lists (a choice) and constants.
         exp_key: the experiment's name, the same as `name`.
-        method: the search method's name.
+        method: the search method's name, or one made by `searcher.create`.
         timeout: seconds after which the search ends; None for no limit.
         max_tasks: how many trials there may be in total, those of earlier runs counted; None for no limit.
         max_queued_tasks: how many tasks may be open at once, waiting or running.
@@ -67,7 +68,7 @@ class Shadho:
     def __init__(
         self,
         *experiment: Any,
-        method: str = "random",
+        method: str | SearchMethod = "random",
         timeout: float | None = 600,
         max_tasks: int | None = None,
         max_queued_tasks: int | None = None,
@@ -96,8 +97,9 @@ class Shadho:
         )
         _check_numbers(hyperparameters_per_task=hyperparameters_per_task)
         _check_numbers(minimum=0, max_resubmissions=max_resubmissions, seed=seed, workers=workers)
-        self._method = method
-        self._method_keys: dict[str, Any] = {_CONCURRENCY: (max_queued_tasks or _QUEUED_TASKS) * hyperparameters_per_task}
+        concurrency = (max_queued_tasks or _QUEUED_TASKS) * hyperparameters_per_task
+        self._recipe = _recipe(method, concurrency, smaller_is_better=smaller_is_better)
+        seed = self._recipe.seed if seed is None else seed
         self._options = RunOptions(timeout, max_tasks, max_resubmissions, await_pending)
         self._seed = seed
         self._engine = engine
@@ -112,7 +114,7 @@ class Shadho:
         self._outputs: list[OutputFile] = []
         self.compute_classes: list[ComputeClass] = []
         self.config = Settings.load()
-        searcher.create(method, self._space, seed=0, smaller_is_better=smaller_is_better, **self._method_keys)
+        searcher.create(self._recipe.name, self._space, seed=0, smaller_is_better=smaller_is_better, **self._recipe.keys)
         for file in files:
             self.add_input_file(file)
 
@@ -216,7 +218,7 @@ class Shadho:
         experiment = Experiment(journal, method)
         running = 0
         with SignalInterrupts() as interrupts, Progress(self._metric, self._options.timeout_s, self._options.max_trials) as progress:
-            for notice in (*warn_of_missing(self._cmd, self._inputs), *_kept_concurrency(config["method"]["keys"], self._method_keys)):
+            for notice in (*warn_of_missing(self._cmd, self._inputs), *_kept_concurrency(config["method"]["keys"], self._recipe.keys)):
                 progress.notice(notice)
             for step in experiment.run(engine, launch, self._options, interrupts):
                 running = step.stopped
@@ -248,7 +250,7 @@ class Shadho:
             "command": None if callable(self._cmd) else self._cmd,
             "objective": getattr(self._cmd, "__qualname__", type(self._cmd).__name__) if callable(self._cmd) else None,
             "space": self._space.to_json(),
-            "method": {"name": self._method, "keys": self._method_keys},
+            "method": {"name": self._recipe.name, "keys": dict(self._recipe.keys)},
             "metric": self._metric,
             "smaller_is_better": self._smaller_is_better,
             "evaluations": self._evaluations,
@@ -260,6 +262,21 @@ def _show(progress: Progress, step: Step) -> None:
     for notice in step.notices:
         progress.notice(notice)
     progress.update(step)
+
+
+def _recipe(method: str | SearchMethod, concurrency: int, *, smaller_is_better: bool) -> Recipe:
+    """Return how the search method is made, for each run of the driver anew."""
+    if isinstance(method, str):
+        keys = {_CONCURRENCY: concurrency} if searcher.takes_key(method, _CONCURRENCY) else {}
+        return Recipe(method, keys, None, smaller_is_better)
+    recipe = method.recipe if isinstance(method, BuiltInMethod) else None
+    if recipe is None:
+        message = f"method must be a name or what searcher.create returns, not {method!r}"
+        raise OptionError(message)
+    if smaller_is_better and not recipe.smaller_is_better:
+        message = "the search method was made with smaller_is_better=False: give that to Shadho too"
+        raise OptionError(message)
+    return recipe
 
 
 def _kept_concurrency(held: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str]:

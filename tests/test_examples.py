@@ -68,6 +68,45 @@ def test_svm_digits(example: Callable[[str], Path], environment: Environment) ->
     assert set.union(*kernels) == {"linear", "rbf", "sigmoid", "poly"}
 
 
+def check_asha_digits(folder: Path) -> None:
+    """Each network was trained to its last rung, each time from where the rung before it had left it."""
+    result = Result(folder / "experiments/asha_digits")
+    assert result.counts == {"COMPLETED": 30}
+    assert result.best_value is not None
+    assert result.best_value > 0.95
+    rungs = [1, 3, 9, 27]
+    for trial in result.trials:
+        logs = (folder / f"experiments/asha_digits/trials/{trial.number:06d}").glob("output*.log")
+        began = sorted(int(log.read_text().split()[-1]) for log in logs)
+        reached = trial.metrics["epochs"]
+        assert began == [0, *rungs[: rungs.index(int(str(reached)))]]
+    reached_by_all = [trial.metrics["epochs"] for trial in result.trials]
+    assert reached_by_all.count(27) >= 1
+    assert sum(epochs != 1 for epochs in reached_by_all) >= 10
+
+
+def test_asha_digits(example: Callable[[str], Path], environment: Environment) -> None:
+    folder = example("asha_digits")
+    run_driver(folder, environment)
+    check_asha_digits(folder)
+
+
+@pytest.mark.usefixtures("work_queue_installed")
+def test_asha_digits_on_work_queue(example: Callable[[str], Path], environment: Environment) -> None:
+    folder = example("asha_digits")
+    driver = folder / "driver.py"
+    text = driver.read_text(encoding="utf-8")
+    driver.write_text(text.replace("    opt.run()", '    opt.config.workqueue.name = "asha_digits"\n    opt.run()'), encoding="utf-8")
+    worker = subprocess.Popen(["wq_worker", "-M", "asha_digits"], cwd=folder, env=environment)
+    try:
+        run_driver(folder, environment)
+        assert worker.wait() == 0
+    finally:
+        worker.terminate()
+        worker.wait()
+    check_asha_digits(folder)
+
+
 def test_sin_on_this_machine(example: Callable[[str], Path], environment: Environment) -> None:
     folder = example("sin")
     driver = folder / "driver.py"

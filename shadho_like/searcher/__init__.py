@@ -11,7 +11,7 @@ import numpy as np
 from shadho_like.errors import OptionError, nearest
 from shadho_like.operations import Close, Create, ExitedReason, Operation, Progress, Shutdown, ValidateAfter
 from shadho_like.registry import lookup
-from shadho_like.searcher.base import BuiltInMethod, SearcherState, SearchMethod
+from shadho_like.searcher.base import BuiltInMethod, Recipe, SearcherState, SearchMethod
 from shadho_like.searcher.samplers import RandomSampler
 from shadho_like.space import as_space
 
@@ -23,11 +23,13 @@ __all__ = [
     "ExitedReason",
     "Operation",
     "Progress",
+    "Recipe",
     "SearchMethod",
     "SearcherState",
     "Shutdown",
     "ValidateAfter",
     "create",
+    "takes_key",
 ]
 
 METHODS: Mapping[str, str] = {
@@ -58,12 +60,23 @@ def create(name: str, space: Any, *, seed: int | None = None, smaller_is_better:
     """
     method = lookup("search method", name, METHODS)
     space = as_space(space)
+    recipe = Recipe(name, keys, seed, smaller_is_better)
     seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
     given = {"space": space, "sampler": RandomSampler(space, seed), "seed": seed, "smaller_is_better": smaller_is_better}
     parameters = inspect.signature(method).parameters
     _check_keys(name, keys, {key: parameter for key, parameter in parameters.items() if key not in given})
     made: BuiltInMethod = method(**{key: value for key, value in given.items() if key in parameters}, **keys)
+    made.recipe = recipe
     return made
+
+
+def takes_key(name: str, key: str) -> bool:
+    """Return whether a built-in method has a key.
+
+    Raises:
+        OptionError: there is no such method.
+    """
+    return key in inspect.signature(lookup("search method", name, METHODS)).parameters
 
 
 def _check_keys(name: str, keys: Mapping[str, Any], known: Mapping[str, inspect.Parameter]) -> None:

@@ -124,8 +124,31 @@ class SearchMethod(ABC):
         """Return how far the search is, 0 to 1."""
 
 
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a built-in method was made, so that a driver can make it again.
+
+    Attributes:
+        name: see `METHODS`.
+        keys: its own.
+        seed: as given; None if none was.
+        smaller_is_better: whether the metric is minimised.
+    """
+
+    name: str
+    keys: Mapping[str, Json]
+    seed: int | None
+    smaller_is_better: bool
+
+
 class BuiltInMethod(SearchMethod):
-    """A method whose whole state is small plain data, so that a journal can hold it."""
+    """A method whose whole state is small plain data, so that a journal can hold it.
+
+    Attributes:
+        recipe: how `searcher.create` made it; None for one that was made otherwise.
+    """
+
+    recipe: Recipe | None = None
 
     @abstractmethod
     def state_to_json(self) -> Json:
