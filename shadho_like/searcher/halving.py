@@ -64,7 +64,7 @@ class HalvingSearch(BuiltInMethod):
 
     def initial_operations(self, state: SearcherState) -> list[Operation]:
         """Give each of the first ladders its share of the slots."""
-        while self._opened < self._side_by_side and self._open_ladder():
+        while self._opened < self._side_by_side and self._open_ladder() is not None:
             pass
         operations: list[Operation] = []
         homes = sorted(self._ladders)
