@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import uuid
 from collections import Counter
 from fractions import Fraction
 from typing import Any
@@ -41,26 +42,41 @@ def jobs(turn: Turn) -> list[Job]:
     ties=st.sampled_from([0, 1, 3]),
     errors=st.sampled_from([0.0, 0.1, 0.6]),
     invalid=st.sampled_from([0.0, 0.1, 0.3]),
+    endless=st.booleans(),
 )
 def test_it_does_what_the_slow_reference_does(
-    seed: int, max_trials: int, slots: int, divisor: float, max_length: int, stop_once: bool, ties: int, errors: float, invalid: float
+    seed: int,
+    max_trials: int,
+    slots: int,
+    divisor: float,
+    max_length: int,
+    stop_once: bool,
+    ties: int,
+    errors: float,
+    invalid: float,
+    endless: bool,
 ) -> None:
+    """A trial may turn out to be invalid in a higher rung as long as no trial below has been given up for good."""
+    most = 80 if endless else 10**5
+    max_trials = 10**4 if endless else max_trials
     lengths = rung_lengths(max_length, 4, Fraction(str(divisor)))
     slow = SlowAsha(lengths, Fraction(str(divisor)), max_trials, slots, stop_once)
-    keys = {"max_trials": max_trials, "max_concurrent_trials": slots, "divisor": divisor, "max_length": max_length}
+    keys: dict[str, Any] = {"max_trials": max_trials, "max_concurrent_trials": slots, "divisor": divisor, "max_length": max_length}
     play = Play(made("async_halving", SPACE, num_rungs=4, stop_once=stop_once, **keys))
     assert jobs(play.turns[0]) == slow.fill()
     outcome, choose = adversary(seed, errors=errors, invalid=invalid, ties=ties), any_order(seed)
-    while play.wanted:
+    while play.wanted and len(play.turns) < most:
         attempt = play.wanted[choose(sorted(play.wanted))]
         trial, end = attempt.id.trial, outcome(attempt)
+        if end is INVALID and attempt.length > lengths[0] and not endless:
+            end = ERROR
         play.finish(attempt.id, end)
         if isinstance(end, Success):
             expected = slow.report(trial, end.metric if math.isfinite(end.metric) else math.inf)
         else:
             expected = slow.fail(trial) if end is ERROR else slow.withdraw(trial)
         assert jobs(play.turns[-1]) == expected
-    assert not slow.running
+    assert endless or not slow.running
 
 
 def by_number(attempt: Attempt) -> Outcome:
@@ -153,7 +169,30 @@ def test_the_state_is_small_when_nothing_is_open() -> None:
 
 @pytest.mark.parametrize("key", ["max_length", "max_trials", "num_rungs"])
 def test_a_key_that_is_missing_is_named(key: str) -> None:
-    keys = {"max_length": 1, "max_trials": 1, "num_rungs": 1}
+    keys: dict[str, Any] = {"max_length": 1, "max_trials": 1, "num_rungs": 1}
     del keys[key]
     with pytest.raises(OptionError, match=f"needs {key}, as in"):
         searcher.create("async_halving", SPACE, **keys)
+
+
+def test_a_waiting_trial_that_the_user_cancels_keeps_its_rank_and_never_climbs() -> None:
+    method = searcher.create("async_halving", SPACE, max_length=2, max_trials=6, num_rungs=2, divisor=2, max_concurrent_trials=1)
+    state, ids = searcher.SearcherState(), [uuid.UUID(int=number) for number in range(6)]
+    method.initial_operations(state)
+    method.on_validation_completed(state, ids[0], 0.0, 1)
+    assert method.on_trial_exited_early(state, ids[0], searcher.ExitedReason.USER_CANCELED) == []
+    second = method.on_validation_completed(state, ids[1], 1.0, 1)
+    assert [type(operation) for operation in second] == [Create, ValidateAfter]
+    assert second[0] == Create(ids[2], second[0].hparams)  # type: ignore[union-attr]
+    method.on_validation_completed(state, ids[2], 2.0, 1)
+    assert method.on_validation_completed(state, ids[3], 3.0, 1) == [ValidateAfter(ids[1], 2)]
+
+
+def test_a_waiting_trial_that_turns_out_invalid_is_replaced() -> None:
+    method = searcher.create("async_halving", SPACE, max_length=2, max_trials=2, num_rungs=2, divisor=2, max_concurrent_trials=1)
+    state, ids = searcher.SearcherState(), [uuid.UUID(int=number) for number in range(3)]
+    method.initial_operations(state)
+    method.on_validation_completed(state, ids[0], 0.0, 1)
+    method.on_trial_exited_early(state, ids[0], searcher.ExitedReason.INVALID_HP)
+    assert isinstance(method.on_validation_completed(state, ids[1], 1.0, 1)[0], Create)
+    assert method.on_validation_completed(state, ids[2], 2.0, 1) == [ValidateAfter(ids[1], 2)]

@@ -60,7 +60,14 @@ def test_asynchronous_hyperband_does_as_much_on_metrics_that_keep_their_order() 
 
 def test_hyperband_goes_through_its_brackets_until_there_are_enough_trials() -> None:
     lengths = reached("hyperband", by_number, max_length=27, max_trials=49 + 10)
-    assert lengths == {1: 18 + 7, 3: 14 + 2, 9: 9, 27: 8 + 1} or sum(lengths.values()) == 59
+    assert lengths == {1: 18 + 7, 3: 14 + 2, 9: 9, 27: 8 + 1}
+
+
+def test_what_a_bracket_leaves_idle_goes_to_the_next() -> None:
+    play = Play(made("hyperband", SPACE, max_length=9, max_concurrent_trials=9))
+    assert [what.length for what in play.wanted.values()] == [1] * 9
+    play.finish(min(play.wanted), Success(0.0))
+    assert sorted(what.length for what in play.wanted.values()) == [1] * 8 + [3]
 
 
 def test_hyperband_cuts_a_rung_only_when_all_of_it_is_there() -> None:

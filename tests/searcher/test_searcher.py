@@ -115,7 +115,8 @@ def test_pbt_goes_on_from_the_best_and_replaces_the_worst() -> None:
     ranked = sorted(range(10), key=lambda number: created[number].hparams["x"])
     copies = created[10:12]
     assert [copy.checkpoint for copy in copies] == [f"trial:{created[number].request_id}" for number in ranked[:2]]
-    assert all(Space(space).validate(copy.hparams) is None for copy in created)
+    for operation in created:
+        Space(space).validate(operation.hparams)
     assert {number for number, lengths in play.lengths.items() if lengths == [5]} == set(ranked[-2:])
     assert all(lengths in ([5, 10, 15], [10, 15], [15], [5, 10], [10], [5]) for lengths in play.lengths.values())
     assert sum(len(lengths) for lengths in play.lengths.values()) == 30
@@ -203,7 +204,7 @@ def test_a_sampler_is_told_every_result_once_and_its_state_is_kept() -> None:
         lambda: AsyncHalving(Student(), max_length=4, max_trials=8, num_rungs=2, divisor=2, max_concurrent_trials=2),
         lambda: RandomSearch(Student(), max_trials=8, max_concurrent_trials=2),
     ):
-        play = Play(fresh, reload=True)  # type: ignore[arg-type]
+        play = Play(fresh, reload=True)
         play.to_the_end(lambda attempt: ERROR if attempt.id.trial == 3 else by_number(attempt))
         state: Any = play.state.method.state_to_json()
         told = [tuple(item) for item in state["sampler"]]
