@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import uuid
 from abc import abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +48,8 @@ class HalvingSearch(BuiltInMethod):
         self._max_concurrent_trials = max_concurrent_trials
         self._smaller_is_better = smaller_is_better
         self._ladders: dict[int, Ladder] = {}
+        self._climbable: set[int] = set()
+        self._startable: set[int] = set()
         self._opened = 0
         self._trials: dict[int, _Open] = {}
         self._created = 0
@@ -64,7 +65,7 @@ class HalvingSearch(BuiltInMethod):
 
     def initial_operations(self, state: SearcherState) -> list[Operation]:
         """Give each of the first ladders its share of the slots."""
-        while self._opened < self._side_by_side and self._open_ladder():
+        while self._opened < self._side_by_side and self._open_ladder() is not None:
             pass
         operations: list[Operation] = []
         homes = sorted(self._ladders)
@@ -141,6 +142,8 @@ class HalvingSearch(BuiltInMethod):
             if ladder is not None:
                 ladder.load_state(state)
                 self._ladders[index] = ladder
+        self._climbable = {index for index, ladder in self._ladders.items() if ladder.can_climb}
+        self._startable = {index for index, ladder in self._ladders.items() if ladder.wants_new}
         self._trials = {number: _Open(ladder, hparams) for number, ladder, hparams in value["trials"]}
         self._created, self._working, self._reported, self._ended, self._invalid_in_a_row = value["counts"]
         self._progress = value["progress"]
@@ -149,6 +152,10 @@ class HalvingSearch(BuiltInMethod):
     def _go_on(self, home: int) -> list[Operation]:
         """Fill the free slots after an event on the ladder `home`, and close what is over."""
         ladder = self._ladders[home]
+        if ladder.can_climb:
+            self._climbable.add(home)
+        if ladder.wants_new:
+            self._startable.add(home)
         operations: list[Operation] = []
         while self._working < self._max_concurrent_trials and (climbing := self._climb(home)):
             operations += climbing
@@ -159,34 +166,40 @@ class HalvingSearch(BuiltInMethod):
         over = ladder.take_over()
         if ladder.finished:
             over += ladder.take_all()
+            self._climbable.discard(home)
             del self._ladders[home]
         operations += self._close(over)
         self._progress = max(self._progress, (9 * self._reported + self._ended) / (10 * self._total))
         return operations
 
     def _climb(self, home: int) -> list[Operation]:
-        for index in self._from(home):
+        """Let a trial of the ladder `home` climb, or of another."""
+        while self._climbable:
+            index = home if home in self._climbable else min(self._climbable)
             climbing = self._ladders[index].climb()
             if climbing is not None:
                 self._working += 1
                 number, length = climbing
                 return [ValidateAfter(uuid.UUID(int=number), length)]
+            self._climbable.discard(index)
         return []
 
     def _start(self, home: int) -> list[Operation]:
         """Start a new trial on the ladder `home`, on another, or on one opened for it."""
-        index = next((index for index in self._from(home) if self._ladders[index].wants_new), None)
-        if index is None:
-            index = self._open_ladder()
-        if index is None:
+        if not self._startable and self._open_ladder() is None:
             return []
+        index = home if home in self._startable else min(self._startable)
+        ladder = self._ladders[index]
         number = self._created
         self._created += 1
         self._working += 1
         request_id = uuid.UUID(int=number)
         hparams = self._sampler.sample(number)
         self._trials[number] = _Open(index, hparams)
-        return [Create(request_id, hparams), ValidateAfter(request_id, self._ladders[index].start(number))]
+        operations: list[Operation] = [Create(request_id, hparams), ValidateAfter(request_id, ladder.start(number))]
+        if not ladder.wants_new:
+            self._startable.discard(index)
+        return operations
 
     def _open_ladder(self) -> int | None:
         ladder = self._ladder(self._opened)
@@ -194,15 +207,9 @@ class HalvingSearch(BuiltInMethod):
             return None
         index = self._opened
         self._ladders[index] = ladder
+        self._startable.add(index)
         self._opened += 1
         return index
-
-    def _from(self, home: int) -> Iterator[int]:
-        """Yield the ladders in use, `home` first."""
-        yield home
-        for index in self._ladders:
-            if index != home:
-                yield index
 
     def _close(self, numbers: list[int]) -> list[Operation]:
         for number in numbers:

@@ -47,7 +47,12 @@ class Ladder:
     @property
     def finished(self) -> bool:
         """Whether no trial can start or climb any more."""
-        return not self._running and not self.wants_new and self._rung_to_climb_from() is None
+        return not self._running and not self.wants_new and not self.can_climb
+
+    @property
+    def can_climb(self) -> bool:
+        """Whether a trial can climb now."""
+        return self._rung_to_climb_from() is not None
 
     @property
     def reported(self) -> int:
@@ -99,18 +104,22 @@ class Ladder:
     def take_over(self) -> list[int]:
         """Return the trials of which nothing more is wanted, each once: those that no result can let climb any more.
 
-        A rung's top can come to hold as many as it does once all have come that still may. As any trial above may yet be
-        withdrawn from it, so many more are kept.
+        A rung's top can come to hold as many as it does once all have come that still may. As the trials that are above now
+        may yet be withdrawn from it, so many more are kept.
         """
         may_come = self.budget - self.started
-        above = len(self._running) + sum(rung.waiting for rung in self.rungs)
+        above = len(self._running)
+        for rung in self.rungs:
+            above += rung.waiting
         over, self._over = self._over, []
         for place, rung in enumerate(self.rungs):
-            above -= self._running_for[place] + rung.waiting
-            may_come += self._running_for[place]
+            running, waiting = self._running_for[place], rung.waiting
+            above -= running + waiting
+            may_come += running
             limit = rung.share(rung.size + may_come) + above if place < len(self.rungs) - 1 else 0
-            may_come += rung.waiting
-            over += rung.forget_beyond(limit)
+            may_come += waiting
+            if rung.kept > limit:
+                over += rung.forget_beyond(limit)
         return over
 
     def take_all(self) -> list[int]:

@@ -187,7 +187,7 @@ class PopulationBasedTraining(BuiltInMethod):
             self._members.clear()
             return _closed(sorted(ranked))
         replaced = min(self._replaced, len(ranked) // 2)
-        best, worst = ranked[: max(self._replaced, 1)], ranked[len(ranked) - replaced :]
+        best, worst = ranked[: max(replaced, 1)], ranked[len(ranked) - replaced :]
         for number in worst:
             del self._members[number]
         self._waiting = sorted(self._members)

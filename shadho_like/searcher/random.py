@@ -1,15 +1,18 @@
-"""Random search (Bergstra and Bengio, JMLR 2012): independent draws, all trained to the same length."""
+"""Random search (Bergstra and Bengio, JMLR 2012): independent draws, all trained to the same length. With a sampler that learns,
+the search of that sampler.
+"""
 
 from __future__ import annotations
 
+import math
 import uuid
 from typing import Any
 
-from shadho_like.errors import OptionError
 from shadho_like.operations import Close, Create, ExitedReason, Operation, ValidateAfter
 from shadho_like.searcher.base import BuiltInMethod, SearcherState
+from shadho_like.searcher.options import check_counts
 from shadho_like.searcher.samplers import Sampler
-from shadho_like.trial import Json, RequestId
+from shadho_like.trial import Hyperparameters, Json, RequestId
 
 
 class RandomSearch(BuiltInMethod):
@@ -22,21 +25,21 @@ class RandomSearch(BuiltInMethod):
         max_length: train each trial to this length, in the user's unit.
 
     Raises:
-        OptionError: a number below 1.
+        OptionError: a number below 1, or no whole one.
     """
 
     def __init__(
         self, sampler: Sampler, *, max_trials: int | None = None, max_concurrent_trials: int = 16, max_length: int = 1
     ) -> None:
-        for name, value in (("max_trials", max_trials), ("max_concurrent_trials", max_concurrent_trials), ("max_length", max_length)):
-            if value is not None and value < 1:
-                message = f"{name} of the random search must be at least 1, not {value}"
-                raise OptionError(message)
+        check_counts("random", max_concurrent_trials=max_concurrent_trials, max_length=max_length)
+        if max_trials is not None:
+            check_counts("random", max_trials=max_trials)
         self._sampler = sampler
         self._max_trials = max_trials
         self._max_concurrent_trials = max_concurrent_trials
         self._max_length = max_length
         self._created = 0
+        self._open: dict[int, Hyperparameters] = {}
 
     def initial_operations(self, state: SearcherState) -> list[Operation]:
         """Create as many trials as may be open at once."""
@@ -50,15 +53,19 @@ class RandomSearch(BuiltInMethod):
         return []
 
     def on_validation_completed(self, state: SearcherState, request_id: RequestId, metric: Any, train_length: int) -> list[Operation]:
-        """Nothing: no result changes what comes next."""
+        """Tell the sampler."""
+        value = float(metric)
+        self._sampler.observe(request_id.int, self._open[request_id.int], train_length, value if math.isfinite(value) else None)
         return []
 
     def on_trial_closed(self, state: SearcherState, request_id: RequestId) -> list[Operation]:
         """Create the next trial."""
+        del self._open[request_id.int]
         return self._create()
 
     def on_trial_exited_early(self, state: SearcherState, request_id: RequestId, exited_reason: ExitedReason) -> list[Operation]:
-        """Nothing: the next trial is created when this one is closed."""
+        """Tell the sampler; the next trial is created when this one is closed."""
+        self._sampler.observe(request_id.int, self._open[request_id.int], int(state.trial_progress.get(request_id, 0)), None)
         return []
 
     def progress(self, state: SearcherState) -> float:
@@ -66,17 +73,19 @@ class RandomSearch(BuiltInMethod):
         return len(state.trials_closed) / self._max_trials if self._max_trials else 0.0
 
     def state_to_json(self) -> Json:
-        """Return the number of trials asked for."""
-        return self._created
+        """Return the number of trials asked for, the open ones and the sampler's state."""
+        return {"created": self._created, "open": list(map(list, self._open.items())), "sampler": self._sampler.state_to_json()}
 
     def load_state(self, value: Any) -> None:
         """Take over what `state_to_json` gave."""
-        self._created = int(value)
+        self._created = value["created"]
+        self._open = dict(value["open"])
+        self._sampler.load_state(value["sampler"])
 
     def _create(self) -> list[Operation]:
         if self._max_trials is not None and self._created >= self._max_trials:
             return []
         request_id = uuid.UUID(int=self._created)
-        hparams = self._sampler.sample(self._created)
+        hparams = self._open[self._created] = self._sampler.sample(self._created)
         self._created += 1
         return [Create(request_id, hparams), ValidateAfter(request_id, self._max_length), Close(request_id)]

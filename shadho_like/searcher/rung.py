@@ -28,7 +28,7 @@ class Rung:
     """
 
     def __init__(self, divisor: Fraction, *, minimum: int = 0) -> None:
-        self._divisor = divisor
+        self._numerator, self._denominator = divisor.as_integer_ratio()
         self._minimum = minimum
         self.shut = False
         self._clear()
@@ -48,7 +48,13 @@ class Rung:
 
     def share(self, size: int) -> int:
         """Return how many of `size` results are in the top."""
-        return max(size * self._divisor.denominator // self._divisor.numerator, self._minimum)
+        share = size * self._denominator // self._numerator
+        return max(self._minimum, share)
+
+    @property
+    def kept(self) -> int:
+        """How many trials are not forgotten."""
+        return len(self._keys)
 
     def add(self, trial: int, badness: float, *, settled: bool = False) -> None:
         """Rank a trial."""

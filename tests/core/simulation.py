@@ -18,13 +18,18 @@ from shadho_like.events import (
     event_from_json,
 )
 from shadho_like.searcher.random import RandomSearch
+from shadho_like.searcher.samplers import RandomSampler
+from shadho_like.space import Space
 from shadho_like.state import ExperimentState
 from shadho_like.trial import Attempt, AttemptId, Failure, FailureKind, Hyperparameters, Outcome, Success, Trial
 from shadho_like.turn import Turn
 
 
-class NumberSampler:
+class NumberSampler(RandomSampler):
     """Points that say which trial they belong to."""
+
+    def __init__(self) -> None:
+        super().__init__(Space({}), seed=0)
 
     def sample(self, number: int) -> Hyperparameters:
         return {"x": number / 7, "nested": {"n": number}}

@@ -1,0 +1,15 @@
+"""Every built-in search method keeps the contract."""
+
+from __future__ import annotations
+
+from contracts.method_contract import KEYS, MethodContract
+
+from shadho_like import searcher
+
+
+class TestMethods(MethodContract):
+    pass
+
+
+def test_no_method_is_left_out() -> None:
+    assert set(KEYS) == set(searcher.METHODS)
