@@ -22,7 +22,7 @@ from shadho_like.progress import Progress, print_result
 from shadho_like.registry import lookup
 from shadho_like.resources import ComputeClass
 from shadho_like.result import Result
-from shadho_like.searcher import BuiltInMethod, Recipe, SearchMethod
+from shadho_like.searcher import BuiltInMethod, Recipe, SearcherState, SearchMethod
 from shadho_like.settings import Settings
 from shadho_like.space import Space, as_space
 
@@ -39,7 +39,7 @@ class Shadho:
         cmd: a shell command, run in a folder of its own that holds the input files, or a Python callable of one argument.
         space: the search space: a nested dict of domains (`rand`), scopes (`spaces`), lists (a choice) and constants.
         exp_key: the experiment's name, the same as `name`.
-        method: the search method's name, or one made by `searcher.create`.
+        method: the search method's name, one made by `searcher.create`, or a SearchMethod of your own.
         timeout: seconds after which the search ends; None for no limit.
         max_tasks: how many trials there may be in total, those of earlier runs counted; None for no limit.
         max_queued_tasks: how many tasks may be open at once, waiting or running.
@@ -60,6 +60,7 @@ class Shadho:
 
     Attributes:
         config: settings of the cluster, `.shadhorc` read: `config.workqueue.name = "x"`.
+        searcher_state: what the search method is shown of the search; of no meaning before `run`.
 
     Raises:
         UserError: anything that is wrong in the arguments, with what to do about it.
@@ -98,6 +99,7 @@ class Shadho:
         _check_numbers(hyperparameters_per_task=hyperparameters_per_task)
         _check_numbers(minimum=0, max_resubmissions=max_resubmissions, seed=seed, workers=workers)
         concurrency = (max_queued_tasks or _QUEUED_TASKS) * hyperparameters_per_task
+        self._custom = method if isinstance(method, SearchMethod) and not isinstance(method, BuiltInMethod) else None
         self._recipe = _recipe(method, concurrency, smaller_is_better=smaller_is_better)
         seed = self._recipe.seed if seed is None else seed
         self._options = RunOptions(timeout, max_tasks, max_resubmissions, await_pending)
@@ -114,7 +116,8 @@ class Shadho:
         self._outputs: list[OutputFile] = []
         self.compute_classes: list[ComputeClass] = []
         self.config = Settings.load()
-        searcher.create(self._recipe.name, self._space, seed=0, smaller_is_better=smaller_is_better, **self._recipe.keys)
+        self.searcher_state = SearcherState()
+        self._made_method(self._recipe.name, self._recipe.keys, 0)
         for file in files:
             self.add_input_file(file)
 
@@ -213,9 +216,8 @@ class Shadho:
         if not self._resume and not journal.new:
             message = f"{launch.paths.root} holds this experiment already, and resume is False: give another name= or directory="
             raise OptionError(message)
-        name, keys = config["method"]["name"], config["method"]["keys"]
-        method = searcher.create(name, self._space, seed=config["seed"], smaller_is_better=self._smaller_is_better, **keys)
-        experiment = Experiment(journal, method)
+        experiment = Experiment(journal, self._made_method(**config["method"], seed=config["seed"]))
+        self.searcher_state = experiment.state.searcher
         running = 0
         with SignalInterrupts() as interrupts, Progress(self._metric, self._options.timeout_s, self._options.max_trials) as progress:
             for notice in (*warn_of_missing(self._cmd, self._inputs), *_kept_concurrency(config["method"]["keys"], self._recipe.keys)):
@@ -226,6 +228,12 @@ class Shadho:
         result = Result(launch.paths.root, running=running)
         print_result(result)
         return result
+
+    def _made_method(self, name: str, keys: Mapping[str, Any], seed: int) -> SearchMethod:
+        """Return the search method in its initial state; a user's own is brought to what the journal holds later."""
+        if self._custom is not None:
+            return self._custom
+        return searcher.create(name, self._space, seed=seed, smaller_is_better=self._smaller_is_better, **keys)
 
     def _launch(self) -> Launch:
         command, objective = (None, self._cmd) if callable(self._cmd) else (self._cmd, None)
@@ -269,9 +277,11 @@ def _recipe(method: str | SearchMethod, concurrency: int, *, smaller_is_better: 
     if isinstance(method, str):
         keys = {_CONCURRENCY: concurrency} if searcher.takes_key(method, _CONCURRENCY) else {}
         return Recipe(method, keys, None, smaller_is_better)
+    if isinstance(method, SearchMethod) and not isinstance(method, BuiltInMethod):
+        return Recipe("custom", {"class": type(method).__qualname__}, None, smaller_is_better)
     recipe = method.recipe if isinstance(method, BuiltInMethod) else None
     if recipe is None:
-        message = f"method must be a name or what searcher.create returns, not {method!r}"
+        message = f"method must be a name, what searcher.create returns, or a SearchMethod of your own, not {method!r}"
         raise OptionError(message)
     if smaller_is_better and not recipe.smaller_is_better:
         message = "the search method was made with smaller_is_better=False: give that to Shadho too"

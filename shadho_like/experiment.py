@@ -16,8 +16,10 @@ from shadho_like.dispatch import WaitingAttempts
 from shadho_like.engine.base import Engine, EngineStatus, Launch, Notice
 from shadho_like.errors import MethodError
 from shadho_like.events import AttemptFinished, AttemptLost, Event, RunStarted, RunStopping, StopReason, event_from_json
-from shadho_like.journal import Journal, dump_operations
-from shadho_like.searcher.base import BuiltInMethod
+from shadho_like.journal import UNANSWERED, Journal, dump_operations
+from shadho_like.method_record import MethodRecord
+from shadho_like.searcher.base import BuiltInMethod, SearchMethod
+from shadho_like.searcher.custom import CustomMethod
 from shadho_like.state import Best, ExperimentState
 from shadho_like.trial import AttemptId, TrialState
 from shadho_like.turn import Turn
@@ -97,11 +99,13 @@ class Experiment:
         JournalError: the journal is damaged.
     """
 
-    def __init__(self, journal: Journal, method: BuiltInMethod) -> None:
+    def __init__(self, journal: Journal, method: SearchMethod) -> None:
         self._journal = journal
         config = journal.config
+        known = method if isinstance(method, BuiltInMethod) else CustomMethod(method)
+        self._method = MethodRecord(known, journal) if isinstance(known, CustomMethod) else None
         self.state = ExperimentState(
-            method, experiment=config["name"], seed=config["seed"], smaller_is_better=config["smaller_is_better"]
+            known, experiment=config["name"], seed=config["seed"], smaller_is_better=config["smaller_is_better"]
         )
         self._snapshot_turn, self._snapshot_size = 0, 0
         self._waiting = WaitingAttempts()
@@ -115,13 +119,24 @@ class Experiment:
         if snapshot is not None:
             self.state.restore(snapshot[0])
             self._snapshot_turn, self._snapshot_size = self.state.turn, snapshot[1]
+        unanswered: Event | None = None
         for record in self._journal.records(self.state.turn):
-            turn = self.state.handle(event_from_json(json.loads(record.event)))
+            event = event_from_json(json.loads(record.event))
+            if record.operations == UNANSWERED:
+                unanswered = event
+                break
+            if self._method is not None:
+                self._method.play(record)
+            turn = self.state.handle(event)
             if dump_operations(turn) != record.operations:
                 method = type(self.state.method).__name__
                 hint = "its code or its library is another version than the one that began the experiment"
                 message = f"{method} asks for other trials at turn {turn.number} than the journal holds: {hint}"
                 raise MethodError(message)
+        if self._method is not None:
+            self._method.take_up()
+        if unanswered is not None:
+            self._append([self._handle(unanswered)])
 
     def run(self, engine: Engine, launch: Launch, options: RunOptions, interrupts: Interrupts | None = None) -> Iterator[Step]:
         """Run until nothing more is wanted, or time is up, or the user ends it; yield where things stand after each pass.
@@ -138,7 +153,7 @@ class Experiment:
             identity = RunStarted(
                 began_s, uuid.uuid4().hex, socket.gethostname(), os.getpid(), options.max_trials, options.max_restarts
             )
-            self._commit(engine, [self.state.handle(identity)])
+            self._take(engine, identity, [])
             while not self.state.finished:
                 self._submit(engine)
                 yield self._pass(engine, options, interrupts, began_s)
@@ -165,10 +180,9 @@ class Experiment:
             if isinstance(update, Notice):
                 notices.append(update.text)
             elif update.attempt in self._running:
-                turns.append(self._handle(update))
+                self._take(engine, update, turns)
         if (stopping := self._stopping(engine.now(), began_s, options, interrupts)) is not None:
-            turns.append(self._handle(stopping))
-            self._stopped = len(turns[-1].attempts)
+            self._stopped = len(self._take(engine, stopping, turns).attempts)
         self._commit(engine, turns)
         return self._step(engine, notices, engine.now() - began_s)
 
@@ -185,9 +199,29 @@ class Experiment:
             return RunStopping(now_s, StopReason.TIMEOUT, options.drain)
         return None
 
+    def _take(self, engine: Engine, event: Event, turns: list[Turn]) -> Turn:
+        """Handle an event, its turn to be committed with `turns`; where the search method fails at it, keep it and what came before.
+
+        A user's own method is asked about one event at a time, so that its state is never ahead of the journal.
+        """
+        number = self.state.turn + 1
+        try:
+            turn = self._handle(event)
+        except MethodError:
+            self._append(turns)
+            self._journal.keep_event(number, event)
+            raise
+        turns.append(turn)
+        if self._method is not None or isinstance(event, RunStarted):
+            self._commit(engine, turns)
+            turns.clear()
+        return turn
+
     def _handle(self, event: Event) -> Turn:
         """Take an event in; an attempt that is over or wanted no more is forgotten at once, so that a late answer changes nothing."""
         turn = self.state.handle(event)
+        if self._method is not None:
+            self._method.note(turn)
         if isinstance(event, AttemptFinished | AttemptLost):
             self._running.discard(event.attempt)
         self._running.difference_update(turn.unwanted)
@@ -197,7 +231,7 @@ class Experiment:
         """Make turns durable, then make the world agree."""
         if not turns:
             return
-        self._journal.append(turns)
+        self._append(turns)
         for turn in turns:
             self._waiting.add(turn.wanted)
             gone = [attempt for attempt in turn.unwanted if not self._waiting.discard(attempt)]
@@ -219,8 +253,13 @@ class Experiment:
         for trial in {trial.number for turn in turns for trial in turn.trials} - needed:
             checkpoint.prune(self._checkpoints, trial)
 
+    def _append(self, turns: Sequence[Turn]) -> None:
+        if turns:
+            self._journal.append(turns, self._method.rows(turns) if self._method else ())
+
     def _save_snapshot(self) -> None:
-        self._snapshot_size = self._journal.save_snapshot(self.state.turn, self.state.snapshot())
+        method_state = self._method.whole() if self._method else None
+        self._snapshot_size = self._journal.save_snapshot(self.state.turn, self.state.snapshot(), method_state)
         self._snapshot_turn = self.state.turn
 
     def _step(self, engine: Engine, notices: Sequence[str], elapsed_s: float) -> Step:

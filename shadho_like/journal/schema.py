@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from shadho_like.errors import JournalError
-from shadho_like.events import AttemptFinished
+from shadho_like.events import AttemptFinished, Event
 from shadho_like.trial import AttemptRecord, Success, Trial
 from shadho_like.turn import Turn
 
@@ -23,6 +23,8 @@ SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE turns (number INTEGER PRIMARY KEY, event TEXT NOT NULL, operations TEXT NOT NULL, checksum INTEGER NOT NULL);
 CREATE TABLE snapshots (turn INTEGER PRIMARY KEY, state TEXT NOT NULL, checksum INTEGER NOT NULL);
+CREATE TABLE method_states (
+    turn INTEGER PRIMARY KEY, answers TEXT NOT NULL, whole INTEGER NOT NULL, state BLOB NOT NULL, checksum INTEGER NOT NULL);
 CREATE TABLE trials (
     number INTEGER PRIMARY KEY, request_id TEXT NOT NULL, state TEXT NOT NULL, metric REAL, hyperparameters TEXT NOT NULL,
     metrics TEXT NOT NULL, seed INTEGER NOT NULL, length INTEGER NOT NULL, validated INTEGER NOT NULL, closing INTEGER NOT NULL,
@@ -48,6 +50,16 @@ def turn_row(turn: Turn) -> tuple[int, str, str, int]:
     """Return a turn as its row."""
     event, operations = dump(turn.event.to_json()), dump_operations(turn)
     return turn.number, event, operations, zlib.crc32(f"{turn.number}{event}{operations}".encode())
+
+
+UNANSWERED = ""
+"""In the place of a turn's operations: its event is kept, but the search method's handler raised; it is asked again."""
+
+
+def unanswered_row(number: int, event: Event) -> tuple[int, str, str, int]:
+    """Return the row of an event that has no turn yet."""
+    text = dump(event.to_json())
+    return number, text, UNANSWERED, zlib.crc32(f"{number}{text}{UNANSWERED}".encode())
 
 
 def dump_operations(turn: Turn) -> str:

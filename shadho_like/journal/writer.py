@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from shadho_like.errors import JournalError
+from shadho_like.events import Event
 from shadho_like.filelock import FileLock
 from shadho_like.filesystem import is_local
 from shadho_like.journal import schema
@@ -27,6 +28,23 @@ class Record:
     number: int
     event: str
     operations: str
+
+
+@dataclass(frozen=True, slots=True)
+class MethodRow:
+    """What a user's own search method did in a turn.
+
+    Attributes:
+        turn: the turn's number.
+        answers: for each handler that was called, the number of operations.
+        state: the method's state after it, or how that differs from the state before; empty if a later turn's row has it.
+        whole: whether `state` is a whole state.
+    """
+
+    turn: int
+    answers: list[int]
+    state: bytes = b""
+    whole: bool = False
 
 
 class Journal:
@@ -100,25 +118,61 @@ class Journal:
                 raise JournalError(message)
             yield Record(number, event, operations)
 
-    def append(self, turns: Sequence[Turn]) -> None:
+    def answers(self, turn: int) -> list[int]:
+        """Return what the handlers of a user's method answered in a turn, as in `MethodRow`."""
+        row = self._db.execute("SELECT answers FROM method_states WHERE turn = ?", (turn,)).fetchone()
+        answers: list[int] = json.loads(row[0]) if row else []
+        return answers
+
+    def method_rows(self) -> Iterator[MethodRow]:
+        """Yield the rows with the states of a user's method: the last whole one and those after it.
+
+        Raises:
+            JournalError: one does not match its checksum.
+        """
+        last_whole = "SELECT coalesce(max(turn), 0) FROM method_states WHERE whole"
+        query = f"SELECT turn, answers, state, whole, checksum FROM method_states WHERE state != x'' AND turn >= ({last_whole})"
+        for turn, answers, state, whole, checksum in self._db.execute(f"{query} ORDER BY turn"):
+            if zlib.crc32(state) != checksum:
+                message = f"{self._path} is damaged at the search method's state after turn {turn}; restore it from a copy"
+                raise JournalError(message)
+            yield MethodRow(turn, json.loads(answers), state, whole=bool(whole))
+
+    def keep_event(self, number: int, event: Event) -> None:
+        """Keep an event to which the search method has no answer yet; the turn with its number replaces it."""
+        with schema.refusals(self._path), _transaction(self._db):
+            self._db.execute("INSERT OR REPLACE INTO turns VALUES (?, ?, ?, ?)", schema.unanswered_row(number, event))
+
+    def append(self, turns: Sequence[Turn], method: Sequence[MethodRow] = ()) -> None:
         """Write turns and what they changed in one transaction; they are safe on the disk when this returns.
+
+        Args:
+            turns: in order.
+            method: what a user's search method did in them.
 
         Raises:
             JournalError: the disk is full, or the file system refuses; nothing of these turns is kept.
         """
         with schema.refusals(self._path), _transaction(self._db):
+            self._db.execute("DELETE FROM turns WHERE number = ? AND operations = ?", (turns[0].number, schema.UNANSWERED))
             self._db.executemany("INSERT INTO turns VALUES (?, ?, ?, ?)", map(schema.turn_row, turns))
+            rows = [(row.turn, schema.dump(row.answers), row.whole, row.state, zlib.crc32(row.state)) for row in method]
+            self._db.executemany("INSERT OR REPLACE INTO method_states VALUES (?, ?, ?, ?, ?)", rows)
             trials = {trial.number: trial for turn in turns for trial in turn.trials}
             self._db.executemany(schema.PUT_TRIAL, map(schema.trial_row, trials.values()))
             self._db.executemany(schema.PUT_ATTEMPT, (schema.attempt_row(attempt) for turn in turns for attempt in turn.attempts))
             self._db.executemany(schema.PUT_METRIC, (row for turn in turns for row in schema.metric_rows(turn, self._metric)))
 
-    def save_snapshot(self, turn: int, state: Mapping[str, Any]) -> int:
-        """Keep a snapshot taken after `turn`, and the one before it; return its size in characters."""
+    def save_snapshot(self, turn: int, state: Mapping[str, Any], method_state: bytes | None = None) -> int:
+        """Keep a snapshot taken after `turn`, and the one before it, with a user's method's whole state; return its size in characters."""
         text = schema.dump(state)
         with schema.refusals(self._path), _transaction(self._db):
             self._db.execute("DELETE FROM snapshots WHERE turn < (SELECT max(turn) FROM snapshots)")
             self._db.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?)", (turn, text, zlib.crc32(text.encode())))
+            if method_state:
+                last = "turn = (SELECT max(turn) FROM method_states)"
+                replaced = f"UPDATE method_states SET whole = TRUE, state = ?, checksum = ? WHERE {last}"
+                self._db.execute(replaced, (method_state, zlib.crc32(method_state)))
         return len(text)
 
     def close(self) -> None:

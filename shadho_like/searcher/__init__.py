@@ -44,6 +44,17 @@ METHODS: Mapping[str, str] = {
 }
 
 
+_RUNNERS: Mapping[str, str] = {"LocalSearchRunner": "shadho_like.search_runner:LocalSearchRunner"}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a runner when it is asked for: it stands on everything that the methods know nothing of."""
+    if name not in _RUNNERS:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    return lookup("name", name, _RUNNERS)
+
+
 def create(name: str, space: Any, *, seed: int | None = None, smaller_is_better: bool = True, **keys: Any) -> BuiltInMethod:
     """Return the built-in search method of that name over `space`, with its own keys.
 

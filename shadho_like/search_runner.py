@@ -1,0 +1,127 @@
+"""`LocalSearchRunner`: a user's own search method over an experiment configuration, as code written for Determined has it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from shadho_like.driver import Shadho
+from shadho_like.errors import OptionError, nearest
+from shadho_like.searcher.base import SearcherState, SearchMethod
+
+_KEYS = ("description", "engine", "entrypoint", "hyperparameters", "max_restarts", "name", "resources", "searcher")
+_SEARCHER_KEYS = ("metric", "name", "smaller_is_better")
+_RESOURCES = {"slots_per_trial": "gpus", "cores": "cores", "memory": "memory", "disk": "disk"}
+_MAX_RESTARTS = 5
+
+
+class LocalSearchRunner:
+    """Runs a search method of your own from this process; started again with the same folder, it carries on.
+
+    Args:
+        search_method: decides which trials there are.
+        searcher_dir: where everything is kept; by default `./experiments/<name of the experiment>`.
+
+    Attributes:
+        state: what the search method is shown of the search.
+    """
+
+    def __init__(self, search_method: SearchMethod, searcher_dir: str | Path | None = None) -> None:
+        self._search_method = search_method
+        self._searcher_dir = searcher_dir
+        self.state = SearcherState()
+
+    def run(
+        self,
+        exp_config: Mapping[str, Any] | str | Path,
+        model_dir: str | Path | None = None,
+        includes: Iterable[str | Path] | None = None,
+    ) -> str:
+        """Run the search to its end, and return the experiment's id.
+
+        Args:
+            exp_config: the experiment's configuration, or a YAML file with it: `entrypoint` (a command), `searcher` (its `name` is
+                custom, `metric`, `smaller_is_better`), and, where wanted, `name`, `max_restarts`, `resources`, `hyperparameters`, `engine`.
+            model_dir: a folder, in a copy of which the entrypoint is run.
+            includes: more files and folders to put there.
+
+        Raises:
+            OptionError: something in the configuration is wrong.
+            MethodError: the search method raised; everything before is kept.
+        """
+        config = _checked(exp_config)
+        wanted = config["searcher"]
+        opt = Shadho(
+            config["entrypoint"],
+            config.get("hyperparameters") or {},
+            name=config.get("name") or "custom",
+            directory=self._searcher_dir,
+            method=self._search_method,
+            metric=wanted["metric"],
+            smaller_is_better=wanted.get("smaller_is_better", True),
+            max_resubmissions=config.get("max_restarts", _MAX_RESTARTS),
+            timeout=None,
+            engine=config.get("engine", "auto"),
+        )
+        for path in (*_entries(model_dir), *(includes or ())):
+            opt.add_input_file(path)
+        for key, value in (config.get("resources") or {}).items():
+            if value:
+                setattr(opt.config.workqueue, _RESOURCES[key], value)
+        self.state = opt.searcher_state
+        try:
+            opt.run()
+        finally:
+            self.state = opt.searcher_state
+        return self.state.experiment_id
+
+
+def _entries(model_dir: str | Path | None) -> list[Path]:
+    if model_dir is None:
+        return []
+    folder = Path(model_dir)
+    if not folder.is_dir():
+        message = f"model_dir: there is no folder {str(model_dir)!r} in {os.getcwd()}"
+        raise OptionError(message)
+    return sorted(path for path in folder.iterdir() if path.name != "__pycache__")
+
+
+def _checked(exp_config: Mapping[str, Any] | str | Path) -> Mapping[str, Any]:
+    """Return the configuration, with what is needed in it and nothing that would be ignored."""
+    config = _read(exp_config) if isinstance(exp_config, str | Path) else exp_config
+    _check_keys("", config, _KEYS, ("entrypoint", "searcher"))
+    _check_keys("searcher.", config["searcher"], _SEARCHER_KEYS, ("name", "metric"))
+    _check_keys("resources.", config.get("resources") or {}, tuple(_RESOURCES), ())
+    if config["searcher"]["name"] != "custom":
+        message = f"searcher.name must be custom for a search method of your own, not {config['searcher']['name']!r}"
+        raise OptionError(message)
+    if not isinstance(config["entrypoint"], str):
+        message = f"entrypoint must be a shell command, not {config['entrypoint']!r}"
+        raise OptionError(message)
+    return config
+
+
+def _read(path: str | Path) -> Any:
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        message = f"{path} cannot be read: {' '.join(str(error).split())}"
+        raise OptionError(message) from error
+
+
+def _check_keys(where: str, value: Any, known: tuple[str, ...], needed: tuple[str, ...]) -> None:
+    if not isinstance(value, Mapping):
+        message = f"{where.rstrip('.') or 'the configuration'} must be a mapping, not {value!r}"
+        raise OptionError(message)
+    for key in value:
+        if key not in known:
+            message = f"{where}{key} is no key of the configuration: {nearest(str(key), known)}"
+            raise OptionError(message)
+    for key in needed:
+        if key not in value:
+            message = f"the configuration lacks {where}{key}"
+            raise OptionError(message)
