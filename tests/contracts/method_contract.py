@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import find, given, settings
 from hypothesis import strategies as st
 from searcher.play import INVALID, Play, adversary, any_order, made
 
@@ -21,6 +21,9 @@ lengths = st.integers(1, 100)
 trials = st.integers(1, 40)
 divisors = st.sampled_from([1.5, 2, 2.5, 3, 4, 9])
 rungs = st.integers(1, 6)
+
+UNHURRIED = settings(deadline=None)
+FEWER = settings(deadline=None, max_examples=50)
 
 SPACE: Mapping[str, Any] = {
     "x": rand.uniform(0, 1, count=3),
@@ -87,6 +90,7 @@ def recorded(play: Play) -> list[Any]:
 class MethodContract:
     """Inherit this where the method's table is complete."""
 
+    @UNHURRIED
     @given(data=st.data())
     def test_it_ends_with_no_more_trials_at_work_than_allowed(self, name: str, data: st.DataObject) -> None:
         fresh, most = data.draw(methods(name))
@@ -97,6 +101,7 @@ class MethodContract:
         assert play.state.searcher.trials_closed == play.state.searcher.trials_created
         assert play.state.counts[TrialState.COMPLETED] + play.state.counts[TrialState.FAILED] == len(play.lengths)
 
+    @UNHURRIED
     @given(data=st.data())
     def test_progress_starts_at_0_never_falls_and_ends_at_1(self, name: str, data: st.DataObject) -> None:
         play = Play(data.draw(methods(name))[0])
@@ -105,6 +110,7 @@ class MethodContract:
         assert play.progress == sorted(play.progress)
         assert play.progress[-1] == 1.0
 
+    @FEWER
     @given(data=st.data())
     def test_saved_and_loaded_after_every_event_it_does_the_same(self, name: str, data: st.DataObject) -> None:
         fresh = data.draw(methods(name))[0]
@@ -147,6 +153,4 @@ class MethodContract:
 
 def max_of(strategy: st.SearchStrategy[Any]) -> Any:
     """Return one value of a strategy, always the same."""
-    from hypothesis import find
-
     return find(strategy, lambda _: True)

@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from searcher.play import ERROR, INVALID, Play, adversary, any_order, made
 from searcher.reference import Job, SlowAsha
@@ -32,6 +32,7 @@ def jobs(turn: Turn) -> list[Job]:
     return [("create" if each.request_id in created else "climb", each.request_id.int, each.length) for each in trained]
 
 
+@settings(deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     max_trials=st.integers(1, 60),
