@@ -60,6 +60,7 @@ class Shadho:
 
     Attributes:
         config: settings of the cluster, `.shadhorc` read: `config.workqueue.name = "x"`.
+        listeners: called after each pass of the loop with where the search stands; all that it counts is on the disk.
         searcher_state: what the search method is shown of the search; of no meaning before `run`.
 
     Raises:
@@ -117,6 +118,7 @@ class Shadho:
         self.compute_classes: list[ComputeClass] = []
         self.config = Settings.load()
         self.searcher_state = SearcherState()
+        self.listeners: list[Callable[[Step], None]] = []
         self._made_method(self._recipe.name, self._recipe.keys, 0)
         for file in files:
             self.add_input_file(file)
@@ -225,6 +227,8 @@ class Shadho:
             for step in experiment.run(engine, launch, self._options, interrupts):
                 running = step.stopped
                 _show(progress, step)
+                for listener in self.listeners:
+                    listener(step)
         result = Result(launch.paths.root, running=running)
         print_result(result)
         return result

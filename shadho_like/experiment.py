@@ -129,7 +129,7 @@ class Experiment:
                 self._method.play(record)
             turn = self.state.handle(event)
             if dump_operations(turn) != record.operations:
-                method = type(self.state.method).__name__
+                method = self.state.method.called
                 hint = "its code or its library is another version than the one that began the experiment"
                 message = f"{method} asks for other trials at turn {turn.number} than the journal holds: {hint}"
                 raise MethodError(message)

@@ -1,8 +1,11 @@
-"""`LocalSearchRunner`: a user's own search method over an experiment configuration, as code written for Determined has it."""
+"""Runners of a user's own search method over an experiment configuration, as code written for Determined has them: from a process
+of one's own, or from inside a trial, whose checkpoints then hold the search.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,11 @@ import yaml
 
 from shadho_like.driver import Shadho
 from shadho_like.errors import OptionError, nearest
+from shadho_like.experiment import Step
+from shadho_like.journal import copy_journal
+from shadho_like.paths import ExperimentPaths
 from shadho_like.searcher.base import SearcherState, SearchMethod
+from shadho_like.trial import TrialState
 
 _KEYS = ("description", "engine", "entrypoint", "hyperparameters", "max_restarts", "name", "resources", "searcher")
 _SEARCHER_KEYS = ("metric", "name", "smaller_is_better")
@@ -28,12 +35,14 @@ class LocalSearchRunner:
 
     Attributes:
         state: what the search method is shown of the search.
+        best_value: the best metric, once there is one.
     """
 
     def __init__(self, search_method: SearchMethod, searcher_dir: str | Path | None = None) -> None:
         self._search_method = search_method
         self._searcher_dir = searcher_dir
         self.state = SearcherState()
+        self.best_value: float | None = None
 
     def run(
         self,
@@ -72,12 +81,67 @@ class LocalSearchRunner:
         for key, value in (config.get("resources") or {}).items():
             if value:
                 setattr(opt.config.workqueue, _RESOURCES[key], value)
-        self.state = opt.searcher_state
+        opt.listeners.append(lambda step: self._on_step(opt, step))
         try:
-            opt.run()
+            self.best_value = opt.run().best_value
         finally:
             self.state = opt.searcher_state
         return self.state.experiment_id
+
+    def _on_step(self, opt: Shadho, step: Step) -> None:
+        """Take note of where the search stands."""
+        del step
+        self.state = opt.searcher_state
+
+
+class CoreSearchRunner(LocalSearchRunner):
+    """Does the same from inside a trial: the search is kept in that trial's checkpoints, so that it survives its machine.
+
+    Args:
+        search_method: decides which trials there are.
+        context: of the trial that runs the search, from `shadho_worker.init`.
+    """
+
+    def __init__(self, search_method: SearchMethod, context: Any) -> None:
+        self._directory = Path("core_search").absolute()
+        super().__init__(search_method, self._directory)
+        self._context = context
+        self._saved: Mapping[TrialState, int] = {}
+
+    def run(
+        self,
+        exp_config: Mapping[str, Any] | str | Path,
+        model_dir: str | Path | None = None,
+        includes: Iterable[str | Path] | None = None,
+    ) -> str:
+        """Run the search to its end, from where the latest checkpoint has it, and complete the trial with the best metric.
+
+        Raises:
+            OptionError, MethodError: as `LocalSearchRunner.run`.
+        """
+        if self._context.latest_checkpoint is not None and not self._directory.exists():
+            with self._context.latest_checkpoint as path:
+                shutil.copytree(path, self._directory)
+        experiment_id = super().run(exp_config, model_dir, includes)
+        for operation in self._context.searcher.operations():
+            operation.report_completed(self.best_value)
+        return experiment_id
+
+    def _on_step(self, opt: Shadho, step: Step) -> None:
+        """Keep the search in a checkpoint whenever a trial got further."""
+        super()._on_step(opt, step)
+        if step.counts == self._saved:
+            return
+        self._saved = dict(step.counts)
+        paths = ExperimentPaths(self._directory)
+        with self._context.checkpoint.save_path() as path:
+            kept = ExperimentPaths(Path(path))
+            copy_journal(paths.journal, kept.journal)
+            if paths.checkpoints.is_dir():
+                shutil.copytree(paths.checkpoints, kept.checkpoints, ignore=shutil.ignore_patterns(".partial-*"))
+
+
+RemoteSearchRunner = CoreSearchRunner
 
 
 def _entries(model_dir: str | Path | None) -> list[Path]:

@@ -241,7 +241,7 @@ class ExperimentState:
     def _ask(self, handler: Callable[..., list[Operation]], *args: Any) -> list[Operation]:
         """Call a handler of the search method and take down what it asks for."""
         self.searcher.last_event_id += 1
-        where = f"{type(self.method).__name__}.{handler.__name__}"
+        where = f"{self.method.called}.{handler.__name__}"
         try:
             operations = handler(self.searcher, *args)
         except Exception as error:

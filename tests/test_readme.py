@@ -23,6 +23,7 @@ COMMANDS = {
     "conda install -c conda-forge ndcctools": ("scripts/test.sh", "conda install -c conda-forge ndcctools"),
     "pip install .": ("tests/test_house.py", "def test_pip_install"),
     "python scripts/benchmark/overhead.py": ("tests/test_benchmarks.py", "scripts/benchmark/overhead.py"),
+    "python run_experiment.py": ("tests/e2e/test_custom_search_method.py", '["python", "run_experiment.py"]'),
     "python driver.py": ("tests/test_examples.py", '["python", "driver.py"]'),
     "scripts/quickstart.sh": ("tests/test_house.py", "def test_quickstart"),
     "scripts/test.sh": (".ci/run", "scripts/test.sh"),

@@ -2,8 +2,8 @@
 of readers. The journal stores turns without understanding them.
 """
 
-from shadho_like.journal.reader import JournalReader
+from shadho_like.journal.reader import JournalReader, copy_journal
 from shadho_like.journal.schema import FORMAT, UNANSWERED, dump_operations
 from shadho_like.journal.writer import Journal, MethodRow, Record
 
-__all__ = ["FORMAT", "UNANSWERED", "Journal", "JournalReader", "MethodRow", "Record", "dump_operations"]
+__all__ = ["FORMAT", "UNANSWERED", "Journal", "JournalReader", "MethodRow", "Record", "copy_journal", "dump_operations"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +84,14 @@ class JournalReader:
     def driver(self) -> dict[str, Any] | None:
         """Return who writes this experiment now (pid, host), or None."""
         return FileLock.holder(self._paths.lock)
+
+
+def copy_journal(source: Path, target: Path) -> None:
+    """Copy a journal to which its driver writes, as it is after some turn.
+
+    Raises:
+        JournalError: it cannot be read, or the copy not be written.
+    """
+    with schema.refusals(source), closing(sqlite3.connect(source)) as theirs, closing(sqlite3.connect(target)) as copy:
+        theirs.backup(copy)
+        copy.execute("PRAGMA journal_mode = DELETE")

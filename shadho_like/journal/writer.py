@@ -154,7 +154,8 @@ class Journal:
             JournalError: the disk is full, or the file system refuses; nothing of these turns is kept.
         """
         with schema.refusals(self._path), _transaction(self._db):
-            self._db.execute("DELETE FROM turns WHERE number = ? AND operations = ?", (turns[0].number, schema.UNANSWERED))
+            first = ((turn.number, schema.UNANSWERED) for turn in turns[:1])
+            self._db.executemany("DELETE FROM turns WHERE number = ? AND operations = ?", first)
             self._db.executemany("INSERT INTO turns VALUES (?, ?, ?, ?)", map(schema.turn_row, turns))
             rows = [(row.turn, schema.dump(row.answers), row.whole, row.state, zlib.crc32(row.state)) for row in method]
             self._db.executemany("INSERT OR REPLACE INTO method_states VALUES (?, ?, ?, ?, ?)", rows)

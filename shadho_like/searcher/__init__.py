@@ -44,7 +44,9 @@ METHODS: Mapping[str, str] = {
 }
 
 
-_RUNNERS: Mapping[str, str] = {"LocalSearchRunner": "shadho_like.search_runner:LocalSearchRunner"}
+_RUNNERS: Mapping[str, str] = {
+    name: f"shadho_like.search_runner:{name}" for name in ("CoreSearchRunner", "LocalSearchRunner", "RemoteSearchRunner")
+}
 
 
 def __getattr__(name: str) -> Any:

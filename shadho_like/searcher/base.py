@@ -150,6 +150,11 @@ class BuiltInMethod(SearchMethod):
 
     recipe: Recipe | None = None
 
+    @property
+    def called(self) -> str:
+        """The name of its class, for messages."""
+        return type(self).__name__
+
     @abstractmethod
     def state_to_json(self) -> Json:
         """Return the state that the handlers change."""

@@ -31,6 +31,11 @@ class CustomMethod(BuiltInMethod):
         self.answers: list[int] = []
         self._recorded: deque[list[Operation]] = deque()
 
+    @property
+    def called(self) -> str:
+        """The name of the user's class."""
+        return type(self.method).__name__
+
     def play(self, operations: Sequence[Operation], answers: Sequence[int]) -> None:
         """Have the next handlers answer what they answered before, without a call: so many operations each."""
         self.answers.clear()
