@@ -51,7 +51,8 @@ class Shadho:
         files: input files, as `add_input_file` takes them.
         name: the experiment's name.
         directory: where everything is kept, by default `./experiments/<name>`.
-        engine: "local", "workqueue", an Engine, or "auto": Work Queue where `config.workqueue.name` is set, else local.
+        engine: "local", "workqueue", an Engine (a `SimulatedEngine`, for one), or "auto": Work Queue where `config.workqueue.name`
+            is set, else local.
         workers: on the local engine, how many trials run at once (by default as many as cores); 0 evaluates in this process.
         trial_timeout: seconds after which one trial is killed.
         metric: the name of the searched metric where the objective returns several.
@@ -198,6 +199,9 @@ class Shadho:
         if not isinstance(self._engine, str):
             return self._engine
         name = self._engine
+        if name == "simulated":
+            message = "a simulated search needs a model of its trials: engine=SimulatedEngine(World(duration, metric, workers=500))"
+            raise OptionError(message)
         if name == "auto":
             name = "workqueue" if self.config.workqueue.name else "local"
         made: Engine

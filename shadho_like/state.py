@@ -342,7 +342,8 @@ class ExperimentState:
             trial = self._move(replace(trial, attempt=trial.attempt + 1), TrialState.PENDING)
             attempt_id = trial.attempt_id
         self._wanted.add(attempt_id)
-        self._draft.wanted[attempt_id] = Attempt(attempt_id, trial.hparams, trial.seed, trial.length, trial.start_from)
+        wanted = Attempt(attempt_id, trial.hparams, trial.seed, trial.length, trial.validated, trial.start_from)
+        self._draft.wanted[attempt_id] = wanted
 
     def _is_wanted(self, trial: Trial) -> bool:
         waits = trial.state is TrialState.PENDING and trial.validated < trial.length and self.stopping is None

@@ -141,6 +141,7 @@ class Attempt:
         hparams: the sample, as the objective gets it.
         seed: the trial's own seed, in 0..2**31-1.
         length: train up to here, in the user's unit; 1 for a plain objective.
+        trained: what earlier attempts of the trial are known to have trained; this one goes on from there if it can.
         start_from: the checkpoint to start from where the trial has none of its own: its id, or the number of a trial for its newest.
     """
 
@@ -148,6 +149,7 @@ class Attempt:
     hparams: Hyperparameters
     seed: int
     length: int = 1
+    trained: int = 0
     start_from: str | None = None
 
 

@@ -12,11 +12,12 @@ from shadho_like.errors import OptionError, nearest
 from shadho_like.operations import Close, Create, ExitedReason, Operation, Progress, Shutdown, ValidateAfter
 from shadho_like.registry import lookup
 from shadho_like.searcher.base import BuiltInMethod, Recipe, SearcherState, SearchMethod
-from shadho_like.searcher.samplers import RandomSampler
-from shadho_like.space import as_space
+from shadho_like.searcher.samplers import RandomSampler, Sampler
+from shadho_like.space import Space, as_space
 
 __all__ = [
     "METHODS",
+    "SAMPLERS",
     "BuiltInMethod",
     "Close",
     "Create",
@@ -32,8 +33,16 @@ __all__ = [
     "takes_key",
 ]
 
+SAMPLERS: Mapping[str, str] = {
+    "cmaes": "shadho_like.searcher.optuna_sampler:OptunaSampler",
+    "gp": "shadho_like.searcher.optuna_sampler:OptunaSampler",
+    "nsgaii": "shadho_like.searcher.optuna_sampler:OptunaSampler",
+    "random": "shadho_like.searcher.samplers:RandomSampler",
+    "tpe": "shadho_like.searcher.optuna_sampler:OptunaSampler",
+}
 METHODS: Mapping[str, str] = {
     "adaptive_asha": "shadho_like.searcher.adaptive_asha:AdaptiveAsha",
+    **dict.fromkeys(("cmaes", "gp", "nsgaii", "tpe"), "shadho_like.searcher.random:RandomSearch"),
     "async_halving": "shadho_like.searcher.async_halving:AsyncHalving",
     "grid": "shadho_like.searcher.grid:GridSearch",
     "hyperband": "shadho_like.searcher.hyperband:Hyperband",
@@ -65,7 +74,7 @@ def create(name: str, space: Any, *, seed: int | None = None, smaller_is_better:
         space: a Space, or what one is made of.
         seed: the same seed gives the same search; None for one that nobody knows.
         smaller_is_better: whether the metric is minimised.
-        keys: the method's own.
+        keys: the method's own; `sampler` is one of `SAMPLERS`, for every method that has one.
 
     Raises:
         OptionError: an unknown name or key (the message gives the nearest), a key that is missing, or a value that it cannot take.
@@ -73,11 +82,17 @@ def create(name: str, space: Any, *, seed: int | None = None, smaller_is_better:
     """
     method = lookup("search method", name, METHODS)
     space = as_space(space)
-    recipe = Recipe(name, keys, seed, smaller_is_better)
+    recipe = Recipe(name, dict(keys), seed, smaller_is_better)
     seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
-    given = {"space": space, "sampler": RandomSampler(space, seed), "seed": seed, "smaller_is_better": smaller_is_better}
     parameters = inspect.signature(method).parameters
-    _check_keys(name, keys, {key: parameter for key, parameter in parameters.items() if key not in given})
+    given: dict[str, Any] = {"space": space, "seed": seed, "smaller_is_better": smaller_is_better}
+    own = {key: parameter for key, parameter in parameters.items() if key not in given}
+    chosen = str(keys.get("sampler", name if name in SAMPLERS else "random"))
+    _check_keys(name, keys, own)
+    if "sampler" in parameters:
+        lookup("sampler", chosen, SAMPLERS)
+        given["sampler"] = _sampler(chosen, space, seed, smaller_is_better=smaller_is_better)
+    keys.pop("sampler", None)
     made: BuiltInMethod = method(**{key: value for key, value in given.items() if key in parameters}, **keys)
     made.recipe = recipe
     return made
@@ -92,12 +107,20 @@ def takes_key(name: str, key: str) -> bool:
     return key in inspect.signature(lookup("search method", name, METHODS)).parameters
 
 
+def _sampler(name: str, space: Space, seed: int, *, smaller_is_better: bool) -> Sampler:
+    if name == "random":
+        return RandomSampler(space, seed)
+    made: Sampler = lookup("sampler", name, SAMPLERS)(space, seed, kind=name, smaller_is_better=smaller_is_better)
+    return made
+
+
 def _check_keys(name: str, keys: Mapping[str, Any], known: Mapping[str, inspect.Parameter]) -> None:
     for key in keys:
         if key not in known:
             message = f"the search method {name!r} has no key {key!r}: {nearest(key, known)}"
             raise OptionError(message)
-    missing = [key for key, parameter in known.items() if parameter.default is parameter.empty and key not in keys]
+    needed = [key for key, parameter in known.items() if parameter.default is parameter.empty and key != "sampler"]
+    missing = [key for key in needed if key not in keys]
     if missing:
         message = f"the search method {name!r} needs {', '.join(missing)}, as in searcher.create({name!r}, space, {missing[0]}=16)"
         raise OptionError(message)

@@ -68,6 +68,20 @@ class Space:
         draws = Draws(rng.random, number)
         return _completed(self._root.draw(draws), draws)
 
+    def sample_by(self, choose: Callable[[str, int | None], float], number: int = 0) -> dict[str, Any]:
+        """Return the point that somebody chooses, decision by decision.
+
+        Args:
+            choose: gets a name, the same for the same decision in every point, and the number of outcomes (None for a continuous
+                domain); returns a number in 0..1, 1 excluded: the fraction of the draws that lie below the one that is chosen.
+            number: the trial's number, by which exhaustive domains take turns.
+
+        Raises:
+            SpaceError: the callback of a dependent value failed.
+        """
+        draws = Draws(lambda: 0.5, number, choose=choose)
+        return _completed(self._root.draw(draws), draws)
+
     def validate(self, sample: Any) -> None:
         """Raise SpaceError naming the first thing wrong with a sample, if anything is."""
         self._root.check(sample)

@@ -19,11 +19,20 @@ ABSENT: Any = type("Absent", (), {"__repr__": lambda _: "absent"})()
 
 @dataclass(slots=True)
 class Draws:
-    """Where a sample's numbers come from: a generator's `random`, and the trial's number for the exhaustive domains."""
+    """Where a sample's numbers come from: a generator's `random`, and the trial's number for the exhaustive domains.
+
+    With `choose`, every number comes from it instead: given what it decides (a path, with a mark behind it where that is no domain)
+    and the number of equally likely outcomes (None for a continuous one), it returns a number in 0..1, 1 excluded.
+    """
 
     random: Callable[[], float]
     number: int
     later: list[tuple[dict[str, Any], str, Dependent]] = field(default_factory=list)
+    choose: Callable[[str, int | None], float] | None = None
+
+    def decide(self, path: str, outcomes: int) -> float:
+        """Return a number for a choice of the tree's own."""
+        return self.random() if self.choose is None else self.choose(path, outcomes)
 
 
 class Node(ABC):
@@ -77,7 +86,10 @@ class Leaf(Node):
             values = self.domain.values() or ()
             draws.number, index = divmod(draws.number, len(values))
             return values[index]
-        return self.domain.quantile(draws.random())
+        if draws.choose is None:
+            return self.domain.quantile(draws.random())
+        known = self.domain.values()
+        return self.domain.quantile(draws.choose(self.path, None if known is None else len(known)))
 
     def check(self, value: Any) -> None:
         """Raise SpaceError where the domain has no such value."""
@@ -129,11 +141,11 @@ class Group(Node):
 
     def draw(self, draws: Draws) -> Any:
         """Return a dict, or ABSENT half of the time where the group is optional."""
-        if self.optional and draws.random() < 0.5:
+        if self.optional and draws.decide(f"{self.path}?", 2) < 0.5:
             return ABSENT
         items = self._items
         if self.exclusive:
-            items = [items[int(draws.random() * len(items))]]
+            items = [items[int(draws.decide(f"{self.path}|", len(items)) * len(items))]]
         return self._put_together(draws, ((name, child, child.draw(draws)) for name, child in items))
 
     @staticmethod
@@ -234,7 +246,8 @@ class Listed(Node):
 
     def draw(self, draws: Draws) -> Any:
         """Return a list."""
-        length = 1 + int(draws.random() * len(self.children)) if self.repeat else len(self.children)
+        lengths = len(self.children)
+        length = 1 + int(draws.decide(f"{self.path}#", lengths) * lengths) if self.repeat else lengths
         return [child.draw(draws) for child in self.children[:length]]
 
     def check(self, value: Any) -> None:

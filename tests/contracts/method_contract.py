@@ -86,7 +86,7 @@ def recorded(play: Play) -> list[Any]:
     return [[operation.to_json() for operation in turn.operations] for turn in play.turns]
 
 
-@pytest.mark.parametrize("name", sorted(searcher.METHODS))
+@pytest.mark.parametrize("name", sorted(KEYS))
 class MethodContract:
     """Inherit this where the method's table is complete."""
 
