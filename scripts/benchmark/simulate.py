@@ -17,7 +17,7 @@ from shadho_like.state import ExperimentState
 from shadho_like.trial import AttemptId, Success
 from shadho_like.turn import Turn
 
-_HANDLERS = ("initial_operations", "on_trial_created", "on_validation_completed", "on_trial_closed", "on_trial_exited_early")
+_DECISIONS = ("on_validation_completed", "on_trial_exited_early")
 _PATIENCE_S = 1e9
 
 
@@ -29,7 +29,7 @@ class Played:
         reached_s: when the goal was reached, in the world's seconds from the start; infinity if it was not.
         ended_s: when the search ended.
         busy: the share of their time that all workers worked while there were trials to start.
-        decision_s: the method's own seconds for each result.
+        decision_s: the method's own seconds to decide what follows from a result, the new points that it draws included.
         results: how many results there were.
     """
 
@@ -47,7 +47,7 @@ def play(
 ) -> Played:
     """Run a search until it ends, reaches a metric at most `goal` at `max_length`, or its time is up."""
     played = Played()
-    _time_handlers(method, played)
+    _time_decisions(method, played)
     state = ExperimentState(method, experiment="simulated", seed=0, smaller_is_better=True)
     engine, waiting, running = SimulatedEngine(world, 0.0), WaitingAttempts(), set[AttemptId]()
     turn = state.handle(RunStarted(0.0, "run", "here", 1, None, 3))
@@ -84,7 +84,7 @@ def _note(played: Played, update: AttemptFinished, turn: Turn, max_length: int) 
             played.best = update.outcome.metric
 
 
-def _time_handlers(method: BuiltInMethod, played: Played) -> None:
+def _time_decisions(method: BuiltInMethod, played: Played) -> None:
     def timed(handler: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(handler)
         def call(*arguments: Any) -> Any:
@@ -96,5 +96,5 @@ def _time_handlers(method: BuiltInMethod, played: Played) -> None:
 
         return call
 
-    for name in _HANDLERS:
+    for name in _DECISIONS:
         setattr(method, name, timed(getattr(method, name)))

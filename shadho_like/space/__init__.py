@@ -17,6 +17,8 @@ from shadho_like.space.nodes import ABSENT, Draws, Group
 
 __all__ = ["DOMAINS", "Derived", "Domain", "LeafSpace", "Repeat", "Scope", "Sequential", "Space", "as_space", "flatten", "trial_generator"]
 
+_NUMBER_BITS = 64
+
 
 @dataclass(frozen=True, slots=True)
 class LeafSpace:
@@ -155,7 +157,7 @@ def as_space(tree: Any) -> Space:
 
 def trial_generator(seed: int, number: int) -> np.random.Generator:
     """Return the generator of a trial: it depends on the experiment's seed and the trial's number alone."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, number))))
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed << _NUMBER_BITS | number)))
 
 
 def flatten(sample: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,6 +172,7 @@ def flatten(sample: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _completed(sample: dict[str, Any], draws: Draws) -> dict[str, Any]:
-    for values, name, dependent in sorted(draws.later, key=lambda item: item[2].path):
-        values[name] = dependent.compute(values.pop(name, ABSENT), sample)
+    if draws.later:
+        for values, name, dependent in sorted(draws.later, key=lambda item: item[2].path):
+            values[name] = dependent.compute(values.pop(name, ABSENT), sample)
     return sample
