@@ -72,13 +72,14 @@ class ValidateAfter:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """End the trial once it has done what was asked before."""
+    """End the trial once it has done what was asked before; with `stop`, at once, whatever it is doing."""
 
     request_id: RequestId
+    stop: bool = False
 
     def to_json(self) -> list[Any]:
-        """Return ["close", request id]."""
-        return ["close", str(self.request_id)]
+        """Return ["close", request id], and true where it is to stop."""
+        return ["close", str(self.request_id), *([True] if self.stop else [])]
 
 
 @dataclass(frozen=True, slots=True)

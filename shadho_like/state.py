@@ -314,10 +314,20 @@ class ExperimentState:
         trial = self._open[number]
         if isinstance(operation, ValidateAfter):
             self._want(self._keep(replace(trial, length=operation.length)))
+        elif operation.stop:
+            self._stop(trial)
         elif trial.validated >= trial.length:
             self._complete(self._move(trial, TrialState.RUNNING) if trial.state is TrialState.PENDING else trial)
         else:
             self._keep(replace(trial, closing=True))
+
+    def _stop(self, trial: Trial) -> None:
+        if trial.attempt_id in self._wanted:
+            self._unwant(trial.attempt_id)
+            if trial.state is TrialState.RUNNING:
+                self._record(trial, "CANCELED", None)
+        self._move(trial, TrialState.STOPPED, finished_s=self._draft.time_s)
+        self._closed(trial.request_id)
 
     def _shut_down(self, operation: Shutdown) -> None:
         state = TrialState.CANCELED if operation.cancel else TrialState.STOPPED

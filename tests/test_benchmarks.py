@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,10 @@ from pathlib import Path
 import pytest
 from measure import Ratio, in_fresh_process, side_by_side
 from searches import bare_work_queue, optuna, optuna_processes, ours, ours_grown, ours_on_work_queue
+from simulate import play
+
+from shadho_like import rand, searcher
+from shadho_like.engine.simulated import World
 
 OVERHEAD = Path(__file__).parent.parent / "scripts/benchmark/overhead.py"
 
@@ -49,3 +54,23 @@ def test_overhead_prints_a_table() -> None:
     done = subprocess.run([sys.executable, OVERHEAD, "grown"], capture_output=True, text=True, check=False)
     assert done.returncode in {0, 1}, done.stderr
     assert "| the driver's memory after 100,000 trials, to 250 MB |" in done.stdout
+
+
+def test_a_search_played_in_a_simulated_cluster() -> None:
+    method = searcher.create("random", {"x": rand.uniform(0, 1)}, seed=1, max_trials=50, max_concurrent_trials=4, max_length=2)
+    world = World(lambda _, length: 10.0 * length, lambda hparams, _: float(hparams["x"]), workers=4)
+    whole = play(method, world, max_length=2, goal=-1.0)
+    assert (whole.results, whole.ended_s, whole.reached_s) == (50, 260.0, math.inf)
+    assert whole.busy == pytest.approx(1000 / 1040)
+    assert 0 < whole.decision_s < 1
+
+
+@pytest.mark.parametrize(("script", "argument"), [("asha", "0"), ("binary", "2")])
+def test_the_benchmarks_of_search_methods_print_a_table(script: str, argument: str) -> None:
+    command = [sys.executable, str(OVERHEAD.with_name(f"{script}.py")), argument]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if script == "asha":
+        assert (done.returncode, done.stderr) == (2, "how many seeds? A whole number of at least 1, not '0'\n")
+        return
+    assert done.returncode in {0, 1}, done.stderr
+    assert "| 16 slots, lognormal run times |" in done.stdout

@@ -102,4 +102,8 @@ def main(seeds: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10)
+    given = sys.argv[1] if len(sys.argv) > 1 else "10"
+    if not given.isdecimal() or int(given) < 1:
+        print(f"how many seeds? A whole number of at least 1, not {given!r}", file=sys.stderr)
+        sys.exit(2)
+    main(int(given))

@@ -44,6 +44,7 @@ METHODS: Mapping[str, str] = {
     "adaptive_asha": "shadho_like.searcher.adaptive_asha:AdaptiveAsha",
     **dict.fromkeys(("cmaes", "gp", "nsgaii", "tpe"), "shadho_like.searcher.random:RandomSearch"),
     "async_halving": "shadho_like.searcher.async_halving:AsyncHalving",
+    "binary": "shadho_like.searcher.binary:BinarySearch",
     "grid": "shadho_like.searcher.grid:GridSearch",
     "hyperband": "shadho_like.searcher.hyperband:Hyperband",
     "pasha": "shadho_like.searcher.pasha:Pasha",
