@@ -22,6 +22,8 @@ COMMANDS = {
     "apt-get install coop-computing-tools python3-workqueue": ("scripts/test.sh", "coop-computing-tools python3-workqueue"),
     "conda install -c conda-forge ndcctools": ("scripts/test.sh", "conda install -c conda-forge ndcctools"),
     "pip install .": ("tests/test_house.py", "def test_pip_install"),
+    "python scripts/benchmark/asha.py": ("tests/test_benchmarks.py", '("asha", '),
+    "python scripts/benchmark/binary.py": ("tests/test_benchmarks.py", '("binary", '),
     "python scripts/benchmark/overhead.py": ("tests/test_benchmarks.py", "scripts/benchmark/overhead.py"),
     "python run_experiment.py": ("tests/e2e/test_custom_search_method.py", '["python", "run_experiment.py"]'),
     "python driver.py": ("tests/test_examples.py", '["python", "driver.py"]'),
@@ -62,7 +64,7 @@ def test_links() -> None:
 
 
 def test_the_first_search(tmp_path: Path, environment: dict[str, str]) -> None:
-    search, space = blocks(README, "python")
+    search, space, _, _ = blocks(README, "python")
     (tmp_path / "driver.py").write_text(search, encoding="utf-8")
     done = subprocess.run(["python", "driver.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -87,7 +89,8 @@ def test_settings(tmp_path: Path) -> None:
 def test_the_options_are_those_of_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    table = re.findall(r"^\| (`.*?) \| (.*?) \|", README.read_text(encoding="utf-8"), re.MULTILINE)
+    section = README.read_text(encoding="utf-8").partition("\n## The driver\n")[2].partition("\n## ")[0]
+    table = re.findall(r"^\| (`.*?) \| (.*?) \|", section, re.MULTILINE)
     options = inspect.signature(Shadho).parameters
     names = [name for row, _ in table for name in re.findall(r"`(\w+)`", row)]
     assert {"timeout", "max_tasks", "seed"} <= set(names)
@@ -102,3 +105,14 @@ def test_the_python_that_is_promised() -> None:
     assert "Python 3.10 or later" in README.read_text(encoding="utf-8")
     assert "python_requires = >=3.10" in (ROOT / "setup.cfg").read_text(encoding="utf-8")
     assert sys.version_info >= (3, 10)
+
+
+def test_the_search_with_a_method_and_the_training_script(tmp_path: Path, environment: dict[str, str]) -> None:
+    _, _, search, training = blocks(README, "python")
+    (tmp_path / "train.py").write_text(training, encoding="utf-8")
+    smaller = search.replace("max_trials=500", "max_trials=12, max_concurrent_trials=4")
+    ending = 'opt.add_input_file("train.py")\nopt.run()\n'
+    (tmp_path / "driver.py").write_text(f"{smaller}\n{ending}", encoding="utf-8")
+    for command, said in (("driver.py", "Trials: 12 completed, 0 failed"), ("train.py", "shadho_worker: completed with {'status': 'completed'")):
+        done = subprocess.run(["python", command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert said in done.stdout, done.stderr

@@ -208,11 +208,11 @@ class Context:
         distributed: the other processes of this trial, of which there are none.
     """
 
-    def __init__(self, folder: str | None) -> None:
-        """Read a trial's files; None outside of any trial."""
+    def __init__(self, folder: str | None, hparams: Any = None) -> None:
+        """Read a trial's files; without a folder, these are its hyperparameters."""
         self._folder = folder
         trial = dict(_ALONE) if folder is None else _read(folder, shadho_worker.TRIAL_FILE)
-        self.hparams: Any = {} if folder is None else _read(folder, shadho_worker.HYPERPARAMETERS_FILE)
+        self.hparams: Any = (hparams or {}) if folder is None else _read(folder, shadho_worker.HYPERPARAMETERS_FILE)
         self.trial = TrialInfo(str(trial["trial"]), trial["trial"], trial["seed"], trial["attempt"], trial["experiment"])
         events = Events(None if folder is None else os.path.join(folder, shadho_worker.EVENTS_FILE))
         self.searcher = Searcher(trial, events, folder)
@@ -273,11 +273,11 @@ def _read(folder: str, name: str) -> Any:
         return json.load(file)
 
 
-def init() -> Context:
-    """Return the context of the trial in the current folder; outside of any, one that prints."""
+def init(hparams: Any = None) -> Context:
+    """Return the context of the trial in the current folder; outside of any, one with these hyperparameters, that prints."""
     folder = os.getcwd()
     inside = all(os.path.exists(os.path.join(folder, name)) for name in (shadho_worker.TRIAL_FILE, shadho_worker.HYPERPARAMETERS_FILE))
     with suppress(AttributeError):
         # What a killed script printed is in its log.
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    return Context(folder if inside else None)
+    return Context(folder if inside else None, hparams)

@@ -93,11 +93,14 @@ def run_in(folder: str, objective: Objective) -> int:
     return 0 if result["status"] == "completed" else 1
 
 
-def init() -> Any:
-    """Return the context of the trial in the current folder, for `with`; see `shadho_context.Context`."""
+def init(hparams: Any = None) -> Any:
+    """Return the context of the trial in the current folder, for `with`; see `shadho_context.Context`.
+
+    Outside of any trial, `hparams` are its hyperparameters, and what is reported is printed.
+    """
     import shadho_context
 
-    return shadho_context.init()
+    return shadho_context.init(hparams)
 
 
 def takes_context(objective: Objective) -> bool:
