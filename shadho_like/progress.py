@@ -109,8 +109,10 @@ def print_result(result: Result) -> None:
     print(f"Trials: {', '.join(said)}; {result.lost} attempts lost to machines")
     if failed:
         with JournalReader(result.directory) as journal:
-            message, count = journal.commonest_failure()
+            message, count, last_line = journal.commonest_failure()
         print(f"{'It' if failed == 1 else f'{count} of them'} failed for this reason: {message}")
+        if last_line and last_line not in message:
+            print(f"The last line that {'it' if failed == 1 else 'the first of them'} printed: {last_line}")
     print(f"All of it: {result.directory}", flush=True)
 
 

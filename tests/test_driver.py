@@ -13,7 +13,7 @@ import pytest
 from e2e.processes import Environment, counts, running, until
 
 from shadho_like import Shadho, rand
-from shadho_like.errors import ExperimentChanged, ExperimentInUse, OptionError, SpaceError
+from shadho_like.errors import ExperimentChanged, ExperimentInUse, JournalError, OptionError, SpaceError
 from shadho_like.result import Result
 
 SPACE = {"x": rand.uniform(0, 1)}
@@ -74,6 +74,17 @@ def test_a_driver_run_again_carries_on_with_the_trials_of_one_run(
     whole = search(max_tasks=10, directory="whole").run()
     assert [trial.hparams for trial in again.trials] == [trial.hparams for trial in whole.trials]
     assert search(max_tasks=10).run().counts == {"COMPLETED": 10}
+
+
+def test_a_command_that_fails_is_shown_with_its_last_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Shadho("echo no such model; exit 4", SPACE, directory=tmp_path / "e", name="e", max_tasks=3).run()
+    said = capsys.readouterr().out
+    assert "3 of them failed for this reason: exited with status 4\nThe last line that the first of them printed: no such model\n" in said
+
+
+def test_a_directory_that_cannot_be_made_is_said(search: Callable[..., Shadho]) -> None:
+    with pytest.raises(JournalError, match="/proc/none cannot be made: No such file or directory; give another directory="):
+        search(directory="/proc/none").run()
 
 
 def test_another_experiment_is_not_mixed_in(search: Callable[..., Shadho]) -> None:

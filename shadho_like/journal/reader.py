@@ -62,11 +62,13 @@ class JournalReader:
         found = row.fetchone()
         return schema.trial_from_row(found) if found else None
 
-    def commonest_failure(self) -> tuple[str, int]:
-        """Return the message with which most failed trials failed, and how many did."""
-        query = "SELECT failure_message, count(*) AS n FROM trials WHERE state = 'FAILED' GROUP BY failure_message ORDER BY n DESC, number"
-        message, count = self._db.execute(f"{query} LIMIT 1").fetchone()
-        return str(message), int(count)
+    def commonest_failure(self) -> tuple[str, int, str]:
+        """Return the message with which most failed trials failed, how many did, and the last line that the first of them printed."""
+        query = """
+            SELECT failure_message, count(*) AS n, failure_log_tail, min(number) FROM trials
+            WHERE state = 'FAILED' GROUP BY failure_message ORDER BY n DESC, number LIMIT 1"""
+        message, count, tail, _ = self._db.execute(query).fetchone()
+        return str(message), int(count), str(tail).rstrip().rpartition("\n")[2]
 
     def trials(self) -> Iterator[Trial]:
         """Yield all trials in order. Pages are read one by one, so that no lock is held while the caller works."""

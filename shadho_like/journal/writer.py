@@ -63,7 +63,11 @@ class Journal:
     """
 
     def __init__(self, paths: ExperimentPaths, config: Mapping[str, Any]) -> None:
-        paths.root.mkdir(parents=True, exist_ok=True)
+        try:
+            paths.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            message = f"the experiment's directory {paths.root} cannot be made: {error.strerror}; give another directory="
+            raise JournalError(message) from error
         self._lock = FileLock(paths.lock)
         try:
             self._path = paths.journal
