@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import shadho_worker
+
 from shadho_like import searcher
 from shadho_like.engine import ENGINES
 from shadho_like.engine.base import Engine, InputFile, Launch, OutputFile
@@ -121,6 +123,9 @@ class Shadho:
         self.searcher_state = SearcherState()
         self.listeners: list[Callable[[Step], None]] = []
         self._made_method(self._recipe.name, self._recipe.keys, 0)
+        if hyperparameters_per_task > 1 and callable(self._cmd) and shadho_worker.takes_context(self._cmd):
+            message = "a training function that takes a context has a task for each trial: leave hyperparameters_per_task out"
+            raise OptionError(message)
         for file in files:
             self.add_input_file(file)
 

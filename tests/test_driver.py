@@ -28,8 +28,8 @@ def search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Sha
     """Make a driver of a small search in this process; its directory is `search`."""
     monkeypatch.chdir(tmp_path)
 
-    def make(*, space: Any = SPACE, max_tasks: int = 10, seed: int | None = 4, **options: Any) -> Shadho:
-        return Shadho("search", objective, space, workers=0, max_tasks=max_tasks, seed=seed, **options)
+    def make(*, cmd: Any = objective, space: Any = SPACE, max_tasks: int = 10, seed: int | None = 4, **options: Any) -> Shadho:
+        return Shadho("search", cmd, space, workers=0, max_tasks=max_tasks, seed=seed, **options)
 
     return make
 
@@ -55,6 +55,7 @@ def test_the_ways_to_call_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ({"method": "randon"}, OptionError, "'randon'.*did you mean 'random'"),
         ({"space": {"svm": {"C": [1, rand.uniform(0, float("nan"))]}}}, SpaceError, "svm.C"),
         ({"files": ["nowhere.txt"]}, OptionError, "nowhere.txt"),
+        ({"cmd": lambda context: 1, "hyperparameters_per_task": 2}, OptionError, "leave hyperparameters_per_task out"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_runs(

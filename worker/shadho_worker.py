@@ -83,6 +83,9 @@ def run_in(folder: str, objective: Objective) -> int:
         print(f"shadho_worker: the files of this trial cannot be read: {error}", file=sys.stderr)
         return _NOT_A_TRIAL
     if batch is not None:
+        if takes_context(objective):
+            print(_NO_BATCH, file=sys.stderr)
+            return _NOT_A_TRIAL
         _run_batch(folder, objective, batch)
         return 0
     if takes_context(objective):
@@ -337,6 +340,8 @@ def main() -> None:
         sys.exit(1)
     run(objective)
 
+
+_NO_BATCH = "shadho_worker: a training function that takes a context has a task for each trial: leave hyperparameters_per_task out"
 
 _OUTSIDE = """shadho_worker: there is no {file} in {folder}.
 A script that calls shadho_worker.run is started by a search, in a folder made for each trial: name it in the search's command
