@@ -55,7 +55,7 @@ def test_the_ways_to_call_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ({"method": "randon"}, OptionError, "'randon'.*did you mean 'random'"),
         ({"space": {"svm": {"C": [1, rand.uniform(0, float("nan"))]}}}, SpaceError, "svm.C"),
         ({"files": ["nowhere.txt"]}, OptionError, "nowhere.txt"),
-        ({"cmd": lambda context: 1, "hyperparameters_per_task": 2}, OptionError, "leave hyperparameters_per_task out"),
+        ({"cmd": lambda context: context, "hyperparameters_per_task": 2}, OptionError, "leave hyperparameters_per_task out"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_runs(
