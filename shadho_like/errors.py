@@ -1,16 +1,17 @@
 """The exceptions of this package, for the person at the keyboard. A trial's failure is a value (`trial.Failure`).
 
-    ShadhoError
-    ├── UserError                 the user's mistake: shown without a traceback, exit status 2
-    │   ├── SpaceError            a search space that cannot be built, or a sample that does not fit one
-    │   ├── OptionError           an unknown name, or a value that an option cannot take
-    │   └── ExperimentChanged     the directory holds another experiment than the one that was asked for
-    ├── WorldError                the machine, the file system or the cluster said no; `transient` says whether to try again
-    │   ├── ExperimentInUse       another driver holds the experiment's directory
-    │   ├── JournalError          the journal cannot be read or written
-    │   └── EngineError           an engine cannot start or go on
-    ├── MethodError               a search method raised, or asked for something that cannot be
-    └── InternalError             our bug: shown with its traceback
+ShadhoError
+├── UserError                 the user's mistake: shown without a traceback, exit status 2
+│   ├── SpaceError            a search space that cannot be built, or a sample that does not fit one
+│   ├── OptionError           an unknown name, or a value that an option cannot take
+│   ├── ConfigError           a strict config: a name that it does not declare, a wrong value, or none where one is required
+│   └── ExperimentChanged     the directory holds another experiment than the one that was asked for
+├── WorldError                the machine, the file system or the cluster said no; `transient` says whether to try again
+│   ├── ExperimentInUse       another driver holds the experiment's directory
+│   ├── JournalError          the journal cannot be read or written
+│   └── EngineError           an engine cannot start or go on
+├── MethodError               a search method raised, or asked for something that cannot be
+└── InternalError             our bug: shown with its traceback
 """
 
 from __future__ import annotations
@@ -41,6 +42,22 @@ class SpaceError(UserError):
 
 class OptionError(UserError):
     """An option, key or name that does not exist, or a value that it cannot take."""
+
+
+class ConfigError(UserError):
+    """A strict config is wrong at `path` (such as ".optimizer.lr", empty for the whole)."""
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(f"config{path}: {message}")
+        self.path = path
+        self.message = message
+
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[str, str]]:
+        return type(self), (self.path, self.message)
+
+    def beneath(self, path: str) -> ConfigError:
+        """Return the same error as it is called in a config that holds this one at `path`."""
+        return type(self)(path + self.path, self.message)
 
 
 class ExperimentChanged(UserError):
