@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import optuna_asha
 from measure import machine
 from rich import box
 from rich.console import Console
@@ -24,7 +25,9 @@ from shadho_like.engine.simulated import World
 from shadho_like.space import as_space
 
 MAX_LENGTH = 64
-SPACE = as_space({name: rand.uniform(0, 1) for name in ("x", "y", "z", "pace", "luck")})
+LENGTHS = [1, 4, 16, MAX_LENGTH]
+NAMES = ["x", "y", "z", "pace", "luck"]
+SPACE = as_space({name: rand.uniform(0, 1) for name in NAMES})
 BEST = 0.1
 GOAL = 1.01 * BEST
 DAY_S = 86_400.0
@@ -79,8 +82,12 @@ def duration(hparams: Mapping[str, float], length: int) -> float:
 def run(contender: Contender, workers: int, seed: int, **limits: Any) -> Played:
     """Play one contender once."""
     method = searcher.create(contender.method, SPACE, seed=seed, max_concurrent_trials=workers, **contender.keys)
-    world = World(duration, metric, workers=workers, crash=0.01, loss=0.01, seed=seed)
-    return play(method, world, max_length=MAX_LENGTH, until_s=30 * DAY_S, **limits)
+    return play(method, world(workers, seed), max_length=MAX_LENGTH, until_s=30 * DAY_S, **limits)
+
+
+def world(workers: int, seed: int) -> World:
+    """Return the cluster."""
+    return World(duration, metric, workers=workers, crash=0.01, loss=0.01, seed=seed)
 
 
 def main(seeds: int) -> None:
@@ -98,6 +105,9 @@ def main(seeds: int) -> None:
             whole = run(contender, workers, 0, goal=-math.inf, most_results=500 if contender.has_model else 20_000)
             shown = [f"{number:.2f}" for number in (statistics.median(hours), hours[0], hours[-1])]
             table.add_row(contender.name, *shown, f"{whole.busy:.1%}", f"{whole.decision_s * 1e6:.0f}")
+        for name, reached in optuna_asha.contenders().items() if workers < 100 else ():
+            hours = sorted(reached(world(workers, seed), NAMES, LENGTHS, 4, GOAL, 30 * DAY_S, seed=seed) / 3600 for seed in range(seeds))
+            table.add_row(name, *(f"{number:.2f}" for number in (statistics.median(hours), hours[0], hours[-1])), "", "")
         Console(width=150).print(table)
 
 

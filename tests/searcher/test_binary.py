@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -67,20 +68,31 @@ def test_the_boundary_is_that_of_the_grid_for_all_slots_and_orders(
     assert not bracket(play).contradictions
 
 
-@UNHURRIED
-@given(bounds=ranges, precision=st.sampled_from([1, 2, 0.5]), place=st.floats(-0.1, 1.1), slots=slots)
-def test_at_equal_run_times_it_takes_few_rounds(bounds: tuple[int, int], precision: float, place: float, slots: int) -> None:
-    threshold = bounds[0] + place * (bounds[1] - bounds[0])
-    play = search(bounds, precision, slots=slots)
+def rounds_of(play: Play, threshold: float) -> int:
+    """Return how many rounds a search takes whose tests all take as long, answered in the order in which they began."""
     rounds = 0
     while play.wanted:
         rounds += 1
-        began = sorted(play.wanted)
-        for attempt in began:
+        for attempt in sorted(play.wanted):
             if attempt in play.wanted:
                 play.finish(attempt, passes_below(threshold)(play.wanted[attempt]))
+    return rounds
+
+
+@UNHURRIED
+@given(bounds=ranges, precision=st.sampled_from([1, 2, 0.5]), place=st.floats(-0.1, 1.1), slots=slots)
+def test_it_never_takes_more_rounds_than_plain_bisection(bounds: tuple[int, int], precision: float, place: float, slots: int) -> None:
+    threshold = bounds[0] + place * (bounds[1] - bounds[0])
     cells = math.ceil((bounds[1] - bounds[0]) / precision)
-    assert rounds <= max(1, math.ceil(math.log(cells) / math.log(slots + 1) - 1e-9)) + 1
+    rounds = rounds_of(search(bounds, precision, slots=slots), threshold)
+    assert rounds <= max(1, math.ceil(math.log2(cells))) + 1
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3, 4, 8])
+def test_slots_save_rounds(slots: int) -> None:
+    cells = 100
+    rounds = [rounds_of(search((0, cells), 1, slots=slots), place - 0.5) for place in range(cells + 1)]
+    assert statistics.mean(rounds) <= math.log(cells) / math.log(slots + 1) + 0.5
 
 
 def test_one_slot_is_plain_bisection() -> None:
