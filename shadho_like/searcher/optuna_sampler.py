@@ -53,7 +53,7 @@ class OptunaSampler:
 
     def sample(self, number: int) -> Hyperparameters:
         """Return the point of the `number`-th trial."""
-        length = max((length for length, results in self._results.items() if results >= _FEWEST_RESULTS), default=0)
+        length = self._length()
         study = self._study(length)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -65,6 +65,14 @@ class OptunaSampler:
         self._log.append(["ask", length, number, decisions, dict(frozen.system_attrs)])
         self._asked[number] = (length, trial.number)
         return hparams
+
+    def _length(self) -> int:
+        """Return the greatest length at which there are enough results; else the one with most of them; 0 before the first.
+
+        CMA-ES and NSGA-II learn only from points that they chose themselves, so that they must begin to choose at once.
+        """
+        enough = [length for length, results in self._results.items() if results >= _FEWEST_RESULTS]
+        return max(enough) if enough else max(self._results, key=lambda length: (self._results[length], length), default=0)
 
     def observe(self, number: int, hparams: Hyperparameters, length: int, metric: float | None) -> None:
         """Take in what a trial reported at a length."""
