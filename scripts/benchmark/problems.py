@@ -79,11 +79,12 @@ def mixed(point: Mapping[str, Any]) -> float:
     loss = {"none": 0.1, "range": 0.03, "deviation": 0.0}[point["scaling"]]
     if "net" in point["model"]:
         net = point["model"]["net"]
-        loss += 0.1 + 0.02 * (net["layers"] - 4) ** 2 + 0.1 * (math.log10(net["rate"]) + 2.5) ** 2
-        return loss + 0.03 * (math.log2(net["width"] / 128)) ** 2 + {"relu": 0.0, "tanh": 0.02}[net["activation"]]
+        loss += 0.1 + 0.005 * (net["layers"] - 4) ** 2 + 0.02 * (math.log10(net["rate"]) + 2.5) ** 2
+        loss += 0.005 * math.log2(net["width"] / 128) ** 2
+        return float(loss + {"relu": 0.0, "tanh": 0.02}[net["activation"]])
     trees = point["model"]["trees"]
     loss += 0.15 + 0.001 * (trees["depth"] - 9) ** 2 + 0.05 * abs(trees["share"] - 0.4)
-    return loss + {"gini": 0.0, "entropy": 0.01}[trees["criterion"]]
+    return float(loss + {"gini": 0.0, "entropy": 0.01}[trees["criterion"]])
 
 
 def digits(point: Mapping[str, Any]) -> float:

@@ -139,7 +139,8 @@ def compare(samplers: Sequence[str], seeds: int) -> bool:
                 share = f"{compared.wins / compared.pairs:.0%}"
                 table.add_row(problem.name, sampler, _shown(compared.ours), _shown(compared.theirs), share)
     Console(width=150).print(table)
-    return all([_said(sampler, compared) for sampler, compared in found.items() if compared])
+    verdicts = [_said(sampler, compared) for sampler, compared in found.items() if compared]
+    return all(verdicts)
 
 
 def _one_thread() -> None:

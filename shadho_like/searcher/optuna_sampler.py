@@ -1,4 +1,5 @@
-"""Optuna's samplers (TPE, Gaussian process, CMA-ES, NSGA-II) on our spaces: each decision is a parameter in 0..1, or one of some.
+"""Optuna's samplers (TPE, Gaussian process, CMA-ES, NSGA-II) on our spaces: each decision is a number in 0..1, a whole
+number, or one of some that are in no order.
 
 What is told and asked is also kept as plain data, from which everything is built again after a restart; a new generator is made for
 each point from the seed and the trial's number, so that the same search asks for the same points.
@@ -10,6 +11,7 @@ import hashlib
 import math
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from shadho_like.errors import OptionError
@@ -59,9 +61,9 @@ class OptunaSampler:
             warnings.simplefilter("ignore")
             study.sampler = self._make_sampler(number)
             trial = study.ask()
-            hparams = self._space.sample_by(lambda name, outcomes: _suggest(trial, name, outcomes), number)
+            hparams = self._space.sample_by(partial(_suggest, trial), number)
         frozen = study.get_trials(deepcopy=False)[trial.number]
-        decisions = [[name, value, _outcomes(frozen.distributions[name])] for name, value in frozen.params.items()]
+        decisions = [[name, value, *_kind(frozen.distributions[name])] for name, value in frozen.params.items()]
         self._log.append(["ask", length, number, decisions, dict(frozen.system_attrs)])
         self._asked[number] = (length, trial.number)
         return hparams
@@ -112,8 +114,8 @@ class OptunaSampler:
                 self._tell(*entry[1:])
             else:
                 _, length, number, decisions, attributes = entry
-                distributions = {name: self._distribution(outcomes) for name, _, outcomes in decisions}
-                params = {name: decided for name, decided, _ in decisions}
+                distributions = {name: self._distribution(*kind) for name, _, *kind in decisions}
+                params = {name: decided for name, decided, *_ in decisions}
                 study = self._study(length)
                 running = trial.create_trial(
                     state=trial.TrialState.RUNNING, params=params, distributions=distributions, system_attrs=attributes
@@ -122,10 +124,12 @@ class OptunaSampler:
                 self._asked[number] = (length, len(study.get_trials(deepcopy=False)) - 1)
             self._log.append(entry)
 
-    def _distribution(self, outcomes: int | None) -> Any:
+    def _distribution(self, outcomes: int | None, ordered: bool) -> Any:
         distributions = self._optuna.distributions
         if outcomes is None:
             return distributions.FloatDistribution(0.0, 1.0)
+        if ordered:
+            return distributions.IntDistribution(0, outcomes - 1)
         return distributions.CategoricalDistribution(tuple(range(outcomes)))
 
     def _study(self, length: int) -> Any:
@@ -141,7 +145,8 @@ class OptunaSampler:
         digest = hashlib.blake2b(f"{self._seed}.{number}".encode(), digest_size=4).digest()
         seed, samplers = int.from_bytes(digest, "big"), self._optuna.samplers
         makers: dict[str, Callable[[], Any]] = {
-            "cmaes": lambda: samplers.CmaEsSampler(seed=seed),
+            # What a model cannot have in it is drawn at random, by design; Optuna would say so once for each such decision.
+            "cmaes": lambda: samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False),
             "gp": lambda: samplers.GPSampler(seed=seed),
             "nsgaii": lambda: samplers.NSGAIISampler(seed=seed),
             "tpe": lambda: samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True),
@@ -155,13 +160,17 @@ class OptunaSampler:
             raise OptionError(message) from error
 
 
-def _suggest(trial: Any, name: str, outcomes: int | None) -> float:
+def _suggest(trial: Any, name: str, outcomes: int | None, ordered: bool) -> float:
     """Have Optuna decide; the answer is the middle of the outcome's share."""
     if outcomes is None:
         return min(float(trial.suggest_float(name, 0.0, 1.0)), _BELOW_ONE)
+    if ordered:
+        return (int(trial.suggest_int(name, 0, outcomes - 1)) + 0.5) / outcomes
     return (int(trial.suggest_categorical(name, tuple(range(outcomes)))) + 0.5) / outcomes
 
 
-def _outcomes(distribution: Any) -> int | None:
-    choices = getattr(distribution, "choices", None)
-    return None if choices is None else len(choices)
+def _kind(distribution: Any) -> tuple[int | None, bool]:
+    """Return the number of outcomes, and whether they are in an order."""
+    if hasattr(distribution, "choices"):
+        return len(distribution.choices), False
+    return (distribution.high + 1, True) if isinstance(distribution.high, int) else (None, True)

@@ -13,7 +13,7 @@ from shadho_like.errors import SpaceError
 from shadho_like.space.build import Derived, Repeat, Scope, Sequential, build, written_from_json
 from shadho_like.space.domain import Domain
 from shadho_like.space.domains import DOMAINS
-from shadho_like.space.nodes import ABSENT, Draws, Group
+from shadho_like.space.nodes import ABSENT, Choose, Draws, Group
 
 __all__ = ["DOMAINS", "Derived", "Domain", "LeafSpace", "Repeat", "Scope", "Sequential", "Space", "as_space", "flatten", "trial_generator"]
 
@@ -70,12 +70,13 @@ class Space:
         draws = Draws(rng.random, number)
         return _completed(self._root.draw(draws), draws)
 
-    def sample_by(self, choose: Callable[[str, int | None], float], number: int = 0) -> dict[str, Any]:
+    def sample_by(self, choose: Choose, number: int = 0) -> dict[str, Any]:
         """Return the point that somebody chooses, decision by decision.
 
         Args:
-            choose: gets a name, the same for the same decision in every point, and the number of outcomes (None for a continuous
-                domain); returns a number in 0..1, 1 excluded: the fraction of the draws that lie below the one that is chosen.
+            choose: gets a name, the same for the same decision in every point, the number of outcomes (None for a continuous
+                domain) and whether they are in an order; returns a number in 0..1, 1 excluded: the fraction of the draws that lie
+                below the one that is chosen.
             number: the trial's number, by which exhaustive domains take turns.
 
         Raises:
