@@ -92,7 +92,7 @@ def create(name: str, space: Any, *, seed: int | None = None, smaller_is_better:
     _check_keys(name, keys, own)
     if "sampler" in parameters:
         lookup("sampler", chosen, SAMPLERS)
-        given["sampler"] = _sampler(chosen, space, seed, smaller_is_better=smaller_is_better)
+        given["sampler"] = _sampler(chosen, space, seed, "minimize" if smaller_is_better else "maximize")
     keys.pop("sampler", None)
     made: BuiltInMethod = method(**{key: value for key, value in given.items() if key in parameters}, **keys)
     made.recipe = recipe
@@ -108,10 +108,10 @@ def takes_key(name: str, key: str) -> bool:
     return key in inspect.signature(lookup("search method", name, METHODS)).parameters
 
 
-def _sampler(name: str, space: Space, seed: int, *, smaller_is_better: bool) -> Sampler:
+def _sampler(name: str, space: Space, seed: int, *directions: str) -> Sampler:
     if name == "random":
         return RandomSampler(space, seed)
-    made: Sampler = lookup("sampler", name, SAMPLERS)(space, seed, kind=name, smaller_is_better=smaller_is_better)
+    made: Sampler = lookup("sampler", name, SAMPLERS)(space, seed, kind=name, directions=directions)
     return made
 
 
