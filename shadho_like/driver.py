@@ -58,7 +58,7 @@ class Shadho:
             is set, else local.
         workers: on the local engine, how many trials run at once (by default as many as cores); 0 evaluates in this process.
         trial_timeout: seconds after which one trial is killed.
-        metric: the name of the searched metric where the objective returns several.
+        metric: the name of the searched metric where the objective returns several; where all of them are searched, of the one to show.
         smaller_is_better: whether the metric is minimised.
         resume: whether to carry on where the directory holds this experiment; False refuses to.
 
@@ -123,7 +123,9 @@ class Shadho:
         self.config = Settings.load()
         self.searcher_state = SearcherState()
         self.listeners: list[Callable[[Step], None]] = []
-        self._made_method(self._recipe.name, self._recipe.keys, 0)
+        made = self._made_method(self._recipe.name, self._recipe.keys, 0)
+        self._metrics = made.metrics if isinstance(made, BuiltInMethod) else {}
+        _check_metrics(self._metrics, metric, smaller_is_better=smaller_is_better, max_evals=max_evals)
         if hyperparameters_per_task > 1 and callable(self._cmd) and shadho_worker.takes_context(self._cmd):
             message = "a training function that takes a context has a task for each trial: leave hyperparameters_per_task out"
             raise OptionError(message)
@@ -259,6 +261,9 @@ class Shadho:
             input_files=tuple(self._inputs),
             output_files=tuple(self._outputs),
             metric=self._metric,
+            other_metrics=tuple(name for name in self._metrics if name != self._metric),
+            # The mean of several evaluations is that of numbers.
+            any_json=self._custom is not None and self._evaluations == 1,
             evaluations=self._evaluations,
             trials_per_task=self._trials_per_task,
             resources=self.config.workqueue.resources(),
@@ -301,6 +306,22 @@ def _recipe(method: str | SearchMethod, concurrency: int, *, smaller_is_better: 
         message = "the search method was made with smaller_is_better=False: give that to Shadho too"
         raise OptionError(message)
     return recipe
+
+
+def _check_metrics(metrics: Mapping[str, str], metric: str, *, smaller_is_better: bool, max_evals: int) -> None:
+    """Check what is said of one metric where the search method has several: it is the one that is shown."""
+    if not metrics:
+        return
+    direction = searcher.DIRECTIONS[not smaller_is_better]
+    if metric not in metrics:
+        message = f"metric {metric!r} is none of the search method's metrics: give the one to show, {' or '.join(map(repr, metrics))}"
+        raise OptionError(message)
+    if metrics[metric] != direction:
+        message = f"the search method is to {metrics[metric]} {metric!r}: give smaller_is_better={not smaller_is_better} to Shadho"
+        raise OptionError(message)
+    if max_evals > 1:
+        message = "max_evals is for one metric; with several, evaluate the sample several times within the objective"
+        raise OptionError(message)
 
 
 def _kept_concurrency(held: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str]:
