@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from parts import need
 
 from shadho_like import Shadho, rand, searcher
 from shadho_like.errors import MethodError, OptionError
@@ -97,9 +98,10 @@ def test_what_was_reported_is_in_the_journal(tmp_path: Path, monkeypatch: pytest
         return Shadho(value_of, {}, method=method, directory=tmp_path, timeout=None, workers=0)
 
     values = [[1, 2], {"a": 1}]
-    with monkeypatch.context() as patched, pytest.raises(MethodError, match="raised KeyError: -1"):
-        patched.setattr(Listener, "on_validation_completed", lambda self, *_: vars(self).pop("heard")[-1])
-        opt(Listener(values)).run()
+    with monkeypatch.context() as patched:
+        patched.setattr(Listener, "on_validation_completed", lambda self, *_: self.heard[-1])
+        with pytest.raises(MethodError, match="raised KeyError: -1"):
+            opt(Listener(values)).run()
     method = Listener(values)
     opt(method).run()
     assert method.heard == {0: [1, 2], 1: {"a": 1}}
@@ -127,6 +129,11 @@ def two(params: Mapping[str, float]) -> dict[str, float]:
     return {"loss": x**2 + y, "size": x - y, "y": y}
 
 
+@pytest.fixture
+def optuna_installed() -> None:
+    need("optuna")
+
+
 def genetic(**keys: Any) -> searcher.BuiltInMethod:
     return searcher.create("nsgaii", {"x": rand.uniform(0, 2), "y": rand.uniform(0, 1)}, seed=1, metrics=METRICS, **keys)
 
@@ -137,6 +144,7 @@ def search(directory: Path, objective: Any = two, **options: Any) -> Result:
     return Shadho(objective, space, **given).run()
 
 
+@pytest.mark.usefixtures("optuna_installed")
 def test_several_metrics_and_their_pareto_front(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = search(tmp_path / "one")
     points = {trial.number: (trial.metric, trial.metrics["size"]) for trial in result.trials}
@@ -153,6 +161,7 @@ def test_several_metrics_and_their_pareto_front(tmp_path: Path, capsys: pytest.C
     assert sum(late) < sum(early)  # type: ignore[arg-type]
 
 
+@pytest.mark.usefixtures("optuna_installed")
 def test_a_search_of_several_metrics_carries_on(tmp_path: Path) -> None:
     whole = search(tmp_path / "whole")
     search(tmp_path / "parts", max_tasks=70)
@@ -160,6 +169,7 @@ def test_a_search_of_several_metrics_carries_on(tmp_path: Path) -> None:
     assert [trial.hparams for trial in parts.trials] == [trial.hparams for trial in whole.trials]
 
 
+@pytest.mark.usefixtures("optuna_installed")
 def test_a_trial_that_lacks_one_of_several_metrics_fails(tmp_path: Path) -> None:
     method = genetic(max_trials=3)
     result = search(tmp_path, lambda params: {"loss": params["x"]}, method=method)
@@ -167,6 +177,7 @@ def test_a_trial_that_lacks_one_of_several_metrics_fails(tmp_path: Path) -> None
     assert (result.counts, result.best_trials) == ({"FAILED": 3}, [])
 
 
+@pytest.mark.usefixtures("optuna_installed")
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -182,6 +193,7 @@ def test_what_is_said_of_the_metric_fits_the_method(tmp_path: Path, options: dic
     assert str(raised.value) == message
 
 
+@pytest.mark.usefixtures("optuna_installed")
 @pytest.mark.parametrize(
     ("metrics", "message"),
     [
