@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,11 +11,13 @@ from typing import Any
 
 import shadho_worker
 
-from shadho_like import searcher
+from shadho_like import requests, searcher
+from shadho_like.arguments import check_metrics, check_numbers, positional, slice_of
 from shadho_like.control import RunOptions
 from shadho_like.engine import ENGINES
 from shadho_like.engine.base import Engine, InputFile, Launch, OutputFile
-from shadho_like.errors import OptionError, nearest
+from shadho_like.errors import OptionError
+from shadho_like.events import Action
 from shadho_like.experiment import Experiment, Step
 from shadho_like.identity import check_unchanged
 from shadho_like.input_files import input_file, output_file, warn_of_missing
@@ -58,6 +61,9 @@ class Shadho:
             is set, else local.
         workers: on the local engine, how many trials run at once (by default as many as cores); 0 evaluates in this process.
         trial_timeout: seconds after which one trial is killed.
+        preemption_timeout: seconds that a trial has to take a checkpoint when it is asked to end; then it is killed.
+        slice: after so many seconds, or so much training ("3 units"), a trial that takes checkpoints ends, to go on in another
+            attempt: on Work Queue, where nothing reaches a running trial, this is what a pause waits for. None for no slices.
         metric: the name of the searched metric where the objective returns several; where all of them are searched, of the one to show.
         smaller_is_better: whether the metric is minimised.
         resume: whether to carry on where the directory holds this experiment; False refuses to.
@@ -89,25 +95,31 @@ class Shadho:
         engine: str | Engine = "auto",
         workers: int | None = None,
         trial_timeout: float | None = None,
+        preemption_timeout: float = 60,
+        slice: float | str | None = None,  # noqa: A002 - the option's name
         metric: str = "loss",
         smaller_is_better: bool = True,
         resume: bool = True,
         **other: Any,
     ) -> None:
-        exp_key, self._cmd, space = _positional(experiment, other)
+        exp_key, self._cmd, space = positional(experiment, other, _OPTIONS)
         self._space: Space = as_space(space)
         self._name = name or exp_key
         self._directory = directory
-        _check_numbers(
-            timeout=timeout, trial_timeout=trial_timeout, max_tasks=max_tasks, max_queued_tasks=max_queued_tasks, max_evals=max_evals
+        check_numbers(
+            timeout=timeout,
+            trial_timeout=trial_timeout,
+            preemption_timeout=preemption_timeout,
+            max_tasks=max_tasks, max_queued_tasks=max_queued_tasks, max_evals=max_evals
         )
-        _check_numbers(hyperparameters_per_task=hyperparameters_per_task)
-        _check_numbers(minimum=0, max_resubmissions=max_resubmissions, seed=seed, workers=workers)
+        check_numbers(hyperparameters_per_task=hyperparameters_per_task)
+        check_numbers(minimum=0, max_resubmissions=max_resubmissions, seed=seed, workers=workers)
         concurrency = (max_queued_tasks or _QUEUED_TASKS) * hyperparameters_per_task
         self._custom = method if isinstance(method, SearchMethod) and not isinstance(method, BuiltInMethod) else None
         self._recipe = _recipe(method, concurrency, smaller_is_better=smaller_is_better)
         seed = self._recipe.seed if seed is None else seed
-        self._options = RunOptions(timeout, max_tasks, max_resubmissions, await_pending)
+        self._options = RunOptions(timeout, max_tasks, max_resubmissions, await_pending, preemption_timeout, slice is not None)
+        self._slice_s, self._slice_length = slice_of(slice)
         self._seed = seed
         self._engine = engine
         self._workers = workers
@@ -125,7 +137,7 @@ class Shadho:
         self.listeners: list[Callable[[Step], None]] = []
         made = self._made_method(self._recipe.name, self._recipe.keys, 0)
         self._metrics = made.metrics if isinstance(made, BuiltInMethod) else {}
-        _check_metrics(self._metrics, metric, smaller_is_better=smaller_is_better, max_evals=max_evals)
+        check_metrics(self._metrics, metric, smaller_is_better=smaller_is_better, max_evals=max_evals)
         if hyperparameters_per_task > 1 and callable(self._cmd) and shadho_worker.takes_context(self._cmd):
             message = "a training function that takes a context has a task for each trial: leave hyperparameters_per_task out"
             raise OptionError(message)
@@ -203,6 +215,25 @@ class Shadho:
         finally:
             journal.close()
 
+    def pause(self) -> None:
+        """Have running trials take a checkpoint and stop, and start none until `activate`; may be called from any thread."""
+        self._leave(Action.PAUSE)
+
+    def activate(self) -> None:
+        """Go on after a pause."""
+        self._leave(Action.ACTIVATE)
+
+    def cancel(self) -> None:
+        """Have running trials take a checkpoint and stop, and end the experiment."""
+        self._leave(Action.CANCEL)
+
+    def kill(self, trial: int | None = None) -> None:
+        """End the experiment, or one trial of it, at once."""
+        self._leave(Action.KILL, trial)
+
+    def _leave(self, action: Action, trial: int | None = None) -> None:
+        requests.leave(ExperimentPaths(self.directory).requests, action, trial=trial)
+
     def _made_engine(self) -> Engine:
         if not isinstance(self._engine, str):
             return self._engine
@@ -232,8 +263,9 @@ class Shadho:
             raise OptionError(message)
         experiment = Experiment(journal, self._made_method(**config["method"], seed=config["seed"]))
         self.searcher_state = experiment.state.searcher
-        running = 0
-        with SignalInterrupts() as interrupts, Progress(self._metric, self._options.timeout_s, self._options.max_trials) as progress:
+        running, shown = 0, (self._metric, self._options.timeout_s, self._options.max_trials, os.path.relpath(launch.paths.root))
+        journal.keep_command({"argv": sys.orig_argv, "cwd": str(Path.cwd())})
+        with SignalInterrupts() as interrupts, Progress(*shown) as progress:
             for notice in (*warn_of_missing(self._cmd, self._inputs), *_kept_concurrency(config["method"]["keys"], self._recipe.keys)):
                 progress.notice(notice)
             for step in experiment.run(engine, launch, self._options, interrupts):
@@ -268,6 +300,8 @@ class Shadho:
             trials_per_task=self._trials_per_task,
             resources=self.config.workqueue.resources(),
             trial_timeout_s=self._trial_timeout,
+            slice_s=self._slice_s,
+            slice_length=self._slice_length,
         )
 
     def _described(self, seed: int) -> dict[str, Any]:
@@ -308,58 +342,11 @@ def _recipe(method: str | SearchMethod, concurrency: int, *, smaller_is_better: 
     return recipe
 
 
-def _check_metrics(metrics: Mapping[str, str], metric: str, *, smaller_is_better: bool, max_evals: int) -> None:
-    """Check what is said of one metric where the search method has several: it is the one that is shown."""
-    if not metrics:
-        return
-    direction = searcher.DIRECTIONS[not smaller_is_better]
-    if metric not in metrics:
-        message = f"metric {metric!r} is none of the search method's metrics: give the one to show, {' or '.join(map(repr, metrics))}"
-        raise OptionError(message)
-    if metrics[metric] != direction:
-        message = f"the search method is to {metrics[metric]} {metric!r}: give smaller_is_better={not smaller_is_better} to Shadho"
-        raise OptionError(message)
-    if max_evals > 1:
-        message = "max_evals is for one metric; with several, evaluate the sample several times within the objective"
-        raise OptionError(message)
-
-
 def _kept_concurrency(held: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str]:
     """Say that the search method goes on as it began, where the driver asks for another number of open trials now."""
     before, now = held.get(_CONCURRENCY), asked.get(_CONCURRENCY)
     if before != now:
         yield f"max_queued_tasks: {before} trials are open at once, as when this experiment began; {now} would take a new one"
-
-
-def _positional(experiment: tuple[Any, ...], other: Mapping[str, Any]) -> tuple[str | None, str | Callable[..., Any], Any]:
-    """Return (name or None, command, space) from `(cmd, space)`, `(exp_key, cmd, space)` or the same by keyword."""
-    names = ("exp_key", "cmd", "space") if len(experiment) > 2 or "exp_key" in other else ("cmd", "space")
-    for key in other:
-        if key not in {"exp_key", "cmd", "space"}:
-            message = f"Shadho has no option {key!r}: {nearest(key, _OPTIONS)}"
-            raise OptionError(message)
-    given = {**dict(zip([name for name in names if name not in other], experiment, strict=False)), **other}
-    if len(experiment) + len(other) != len(given) or not {"cmd", "space"} <= given.keys():
-        message = "Shadho takes (cmd, space) or (exp_key, cmd, space), then options by name"
-        raise OptionError(message)
-    cmd = given["cmd"]
-    if not (callable(cmd) or (isinstance(cmd, str) and cmd.strip())):
-        message = f"cmd must be a shell command or a Python callable, not {cmd!r}"
-        raise OptionError(message)
-    return given.get("exp_key"), cmd, given["space"]
-
-
-def _check_numbers(minimum: int = 1, **numbers: float | None) -> None:
-    for name, value in numbers.items():
-        seconds = name in {"timeout", "trial_timeout"}
-        if value is None or (seconds and isinstance(value, int | float) and not isinstance(value, bool) and value > 0):
-            continue
-        if seconds:
-            message = f"{name} must be a number of seconds above 0, or None for no limit, not {value!r}"
-            raise OptionError(message)
-        if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-            message = f"{name} must be a whole number of at least {minimum}, not {value!r}"
-            raise OptionError(message)
 
 
 _OPTIONS = [name for name in Shadho.__init__.__annotations__ if name not in {"experiment", "other", "return"}]

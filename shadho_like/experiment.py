@@ -15,7 +15,7 @@ from shadho_like.control import Control, Interrupts, RunOptions
 from shadho_like.dispatch import WaitingAttempts
 from shadho_like.engine.base import Engine, EngineStatus, Launch, Notice
 from shadho_like.errors import MethodError
-from shadho_like.events import AttemptFinished, AttemptLost, Continued, Ending, Event, RunStarted, RunStopping, StopReason, event_from_json
+from shadho_like.events import AttemptFinished, AttemptLost, Continued, Ending, Event, RunStarted, StopReason, event_from_json
 from shadho_like.journal import UNANSWERED, Journal, dump_operations
 from shadho_like.method_record import MethodRecord
 from shadho_like.phase import Phase
@@ -31,6 +31,7 @@ _WAKE_S = 1.0
 _TURNS_BETWEEN_SNAPSHOTS = 2000
 _CHARACTERS_PER_TURN = 100
 _TRIALS_PER_TURN = 5
+_CUT_SHORT = frozenset({"CANCELED", "PREEMPTED"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +172,7 @@ class Experiment:
         """Do what time, signals and requests want."""
         turns: list[Turn] = []
         for event in control.events(engine.now()):
-            attempts = self._take(engine, event, turns).attempts
-            if isinstance(event, RunStopping):
-                self._stopped = len(attempts)
+            self._take(engine, event, turns)
         self._commit(engine, turns)
         control.committed()
         self._notices += control.notices
@@ -208,6 +207,8 @@ class Experiment:
         """Take an event in; an attempt that is over or wanted no more is forgotten at once, so that a late answer changes nothing."""
         turn = self.state.handle(event)
         self._notices.extend(turn.notices)
+        if self.state.stopping is not None:
+            self._stopped += sum(attempt.state in _CUT_SHORT for attempt in turn.attempts)
         if self._method is not None:
             self._method.note(turn)
         if isinstance(event, AttemptFinished | AttemptLost):

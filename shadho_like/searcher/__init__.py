@@ -17,7 +17,6 @@ from shadho_like.searcher.samplers import RandomSampler, Sampler
 from shadho_like.space import Space, as_space
 
 __all__ = [
-    "DIRECTIONS",
     "METHODS",
     "SAMPLERS",
     "BuiltInMethod",
