@@ -64,7 +64,6 @@ class ExperimentState:
         self.lost_attempts = 0
         self.best: Best | None = None
         self.stopping: RunStopping | None = None
-        self.method = method
         self._smaller_is_better = smaller_is_better
         self._run: RunStarted | None = None
         self._trials = TrialTable()
@@ -95,6 +94,11 @@ class ExperimentState:
         self._failures_alike = (reason, count)
         self._search.restore(value)
         self._trials.restore(value, begins=self._begins)
+
+    @property
+    def method(self) -> BuiltInMethod:
+        """The search method."""
+        return self._search.method
 
     @property
     def counts(self) -> Counter[TrialState]:

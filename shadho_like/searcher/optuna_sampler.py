@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 from shadho_like.errors import OptionError
@@ -22,6 +23,8 @@ from shadho_like.trial import Hyperparameters, Json
 
 _FEWEST_RESULTS = 10
 _BELOW_ONE = math.nextafter(1.0, 0.0)
+_KERNEL = ("inverse_squared_lengthscales", "kernel_scale", "noise_var")
+_Kernels = list[list[Any]]
 
 
 class OptunaSampler:
@@ -60,14 +63,16 @@ class OptunaSampler:
         length = self._length()
         model = self._model(length)
         before = model.attributes()
-        model.study.sampler = self._make_sampler(number)
+        model.study.sampler = sampler = self._make_sampler(number)
+        _warm_up(sampler, model.kernels)
         with _quiet(self._optuna):
             trial = model.study.ask()
             hparams = self._space.sample_by(partial(_suggest, trial), number)
         frozen = model.trial(trial.number)
         decisions = [[name, value, *_kind(frozen.distributions[name])] for name, value in frozen.params.items()]
         noted = {name: value for name, value in model.attributes().items() if name not in before}
-        self._log.append(["ask", length, number, decisions, dict(frozen.system_attrs), noted])
+        model.kernels = _kernels(sampler)
+        self._log.append(["ask", length, number, decisions, dict(frozen.system_attrs), noted, model.kernels])
         self._asked[number] = (model, trial.number)
         return hparams
 
@@ -121,7 +126,9 @@ class OptunaSampler:
                 self._ask_again(*entry[1:])
             self._log.append(entry)
 
-    def _ask_again(self, length: int, number: int, decisions: Any, attributes: dict[str, Any], noted: dict[str, Any]) -> None:
+    def _ask_again(
+        self, length: int, number: int, decisions: Any, attributes: dict[str, Any], noted: dict[str, Any], kernels: _Kernels
+    ) -> None:
         """Put a point in its model as it was asked for."""
         model, trial = self._model(length), self._optuna.trial
         distributions = {name: self._distribution(*kind) for name, _, *kind in decisions}
@@ -129,6 +136,7 @@ class OptunaSampler:
         running = trial.create_trial(state=trial.TrialState.RUNNING, params=params, distributions=distributions, system_attrs=attributes)
         model.study.add_trial(running)
         model.note(noted)
+        model.kernels = kernels
         self._asked[number] = (model, model.size - 1)
 
     def _distribution(self, outcomes: int | None, ordered: bool) -> Any:
@@ -162,9 +170,15 @@ class OptunaSampler:
 
 
 class _Model:
-    """What is known at one length, as Optuna has it: a study in memory, and what its samplers noted there besides the trials."""
+    """What is known at one length, as Optuna has it: a study in memory, and what its samplers noted there besides the trials.
+
+    Attributes:
+        study: the study.
+        kernels: what the last Gaussian processes were like.
+    """
 
     def __init__(self, optuna: Any, directions: list[str]) -> None:
+        self.kernels: _Kernels = []
         self._storage = optuna.storages.InMemoryStorage()
         with _quiet(optuna):
             self.study = optuna.create_study(storage=self._storage, directions=directions)
@@ -196,6 +210,21 @@ def _quiet(optuna: Any) -> Iterator[None]:
             yield
     finally:
         optuna.logging.set_verbosity(before)
+
+
+def _kernels(sampler: Any) -> _Kernels:
+    """Return the parameters of the Gaussian processes that a sampler has fitted, if it has any."""
+    fitted = getattr(sampler, "_gprs_cache_list", None) or ()
+    return [[getattr(process, name).tolist() for name in _KERNEL] for process in fitted]
+
+
+def _warm_up(sampler: Any, kernels: _Kernels) -> None:
+    """Have a sampler fit its Gaussian processes from these on, as one that is kept would: from nothing, it finds worse ones."""
+    if kernels:
+        import torch
+
+        tensors = [[torch.tensor(values, dtype=torch.float64) for values in kernel] for kernel in kernels]
+        sampler._gprs_cache_list = [SimpleNamespace(**dict(zip(_KERNEL, kernel, strict=True))) for kernel in tensors]  # noqa: SLF001
 
 
 def _suggest(trial: Any, name: str, outcomes: int | None, ordered: bool) -> float:
