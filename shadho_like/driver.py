@@ -6,6 +6,7 @@ import os
 import secrets
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from shadho_like.engine.base import Engine, InputFile, Launch, OutputFile
 from shadho_like.errors import OptionError
 from shadho_like.events import Action
 from shadho_like.experiment import Experiment, Step
-from shadho_like.identity import check_unchanged
+from shadho_like.identity import check_unchanged, grown_keys
 from shadho_like.input_files import input_file, output_file, warn_of_missing
 from shadho_like.interrupts import SignalInterrupts
 from shadho_like.journal import Journal
@@ -257,18 +258,20 @@ class Shadho:
 
     def _search(self, journal: Journal, engine: Engine, launch: Launch) -> Result:
         config = journal.config
-        check_unchanged(config, self._described(config["seed"] if self._seed is None else self._seed), launch.paths.root)
+        method, asked = self._made_method(**config["method"], seed=config["seed"]), self._described(config["seed"])
+        grown = grown_keys(config, asked, method.extensible if isinstance(method, BuiltInMethod) else ())
+        check_unchanged(config, asked if self._seed is None else self._described(self._seed), launch.paths.root, grown)
         if not self._resume and not journal.new:
             message = f"{launch.paths.root} holds this experiment already, and resume is False: give another name= or directory="
             raise OptionError(message)
-        experiment = Experiment(journal, self._made_method(**config["method"], seed=config["seed"]))
+        experiment = Experiment(journal, method)
         self.searcher_state = experiment.state.searcher
         running, shown = 0, (self._metric, self._options.timeout_s, self._options.max_trials, os.path.relpath(launch.paths.root))
         journal.keep_command({"argv": sys.orig_argv, "cwd": str(Path.cwd())})
         with SignalInterrupts() as interrupts, Progress(*shown) as progress:
             for notice in (*warn_of_missing(self._cmd, self._inputs), *_kept_concurrency(config["method"]["keys"], self._recipe.keys)):
                 progress.notice(notice)
-            for step in experiment.run(engine, launch, self._options, interrupts):
+            for step in experiment.run(engine, launch, replace(self._options, grown=grown), interrupts):
                 running = step.stopped
                 _show(progress, step)
                 for listener in self.listeners:

@@ -19,7 +19,6 @@ from shadho_like.events import AttemptFinished, AttemptLost, Continued, Ending, 
 from shadho_like.journal import UNANSWERED, Journal, dump_operations
 from shadho_like.method_record import MethodRecord
 from shadho_like.phase import Phase
-from shadho_like.requests import Request
 from shadho_like.searcher.base import BuiltInMethod, SearchMethod
 from shadho_like.searcher.custom import CustomMethod
 from shadho_like.state import Best, ExperimentState
@@ -142,7 +141,8 @@ class Experiment:
             while not self.state.finished:
                 self._submit(engine)
                 yield self._pass(engine, control, interrupts, began_s)
-            control.committed()
+            if self._notices:
+                yield self._step(engine, engine.now() - began_s)
             self._save_snapshot()
         finally:
             engine.close()
@@ -178,12 +178,12 @@ class Experiment:
         self._notices += control.notices
         control.notices.clear()
 
-    def _extension(self, now_s: float, request: Request) -> Continued | str:
-        """Return the event with which an experiment that is over goes on, or why it cannot."""
-        if not self.state.phase.over:
+    def _extension(self, now_s: float, keys: Mapping[str, int]) -> Continued | str:
+        """Return the event with which the search gets more to do, or why it cannot."""
+        if not (keys or self.state.phase.over):
             return "the experiment is not over, so that there is nothing to continue"
-        fault = self.state.method.extension_fault(request.keys)
-        return fault or Continued(now_s, request.keys, tuple(self._journal.trials_over()))
+        fault = self.state.method.extension_fault(keys)
+        return fault or Continued(now_s, keys, tuple(self._journal.trials_over()))
 
     def _take(self, engine: Engine, event: Event, turns: list[Turn]) -> Turn:
         """Handle an event, its turn to be committed with `turns`; where the search method fails at it, keep it and what came before.

@@ -96,11 +96,6 @@ class ExperimentState:
         self._trials.restore(value, begins=self._begins)
 
     @property
-    def method(self) -> BuiltInMethod:
-        """The search method."""
-        return self._search.method
-
-    @property
     def counts(self) -> Counter[TrialState]:
         """How many trials are in each state."""
         return self._trials.counts
@@ -114,6 +109,16 @@ class ExperimentState:
     def phase(self) -> Phase:
         """Where the experiment is in its life."""
         return self._search.phase
+
+    @property
+    def method(self) -> BuiltInMethod:
+        """The search method."""
+        return self._search.method
+
+    @property
+    def grown(self) -> Mapping[str, int]:
+        """The search method's keys that grew since the beginning, with their values."""
+        return self._search.grown
 
     @property
     def finished(self) -> bool:
@@ -165,7 +170,7 @@ class ExperimentState:
         elif isinstance(event, Requested):
             self._requested(event)
         elif isinstance(event, Continued):
-            self._search.extend(event.keys, event.trials)
+            self._continued(event)
         else:
             self._call_off("it was asked to end, and did not in time")
         if self.phase is Phase.CANCELING and not self._trials.wanted:
@@ -217,6 +222,12 @@ class ExperimentState:
             self._halt(ask=True)
         elif event.action is Action.KILL:
             self._search.shut_down(cancel=True)
+
+    def _continued(self, event: Continued) -> None:
+        if self.phase.over:
+            self._search.phase = Phase.ACTIVE
+            self._trials.begins = self._begins
+        self._search.extend(event.keys, event.trials)
 
     def _halt(self, *, ask: bool) -> None:
         """Let no attempt begin; those that run may be asked to take a checkpoint and end."""

@@ -51,6 +51,15 @@ def exact_divisor(method: str, divisor: Any) -> Fraction:
     return Fraction(str(divisor))
 
 
+def not_greater(keys: Mapping[str, int], now: Mapping[str, int | None]) -> str:
+    """Return which of the keys would not grow, as a sentence; empty if all do."""
+    for key, value in keys.items():
+        before = now[key]
+        if before is None or value <= before:
+            return f"{key} is {'without a limit' if before is None else before} already, so that {value} adds nothing"
+    return ""
+
+
 def rung_lengths(max_length: int, num_rungs: int, divisor: Fraction) -> list[int]:
     """Return max(int(max_length / divisor ** (num_rungs - 1 - i)), 1) for each rung i, equal lengths once.
 

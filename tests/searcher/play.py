@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shadho_like import searcher
-from shadho_like.events import AttemptFinished, Event, RunStarted
+from shadho_like.events import AttemptFinished, Continued, Event, RunStarted
 from shadho_like.searcher.base import BuiltInMethod
 from shadho_like.state import ExperimentState
-from shadho_like.trial import Attempt, AttemptId, Failure, FailureKind, Outcome, Success
+from shadho_like.trial import Attempt, AttemptId, Failure, FailureKind, Outcome, Success, Trial, TrialState
 from shadho_like.turn import Turn
 
 INVALID = Failure(FailureKind.INVALID_HP, "too large")
@@ -33,6 +33,7 @@ class Play:
     reload: bool = False
     turns: list[Turn] = field(default_factory=list)
     wanted: dict[AttemptId, Attempt] = field(default_factory=dict)
+    trials: dict[int, Trial] = field(default_factory=dict)
     lengths: dict[int, list[int]] = field(default_factory=dict)
     progress: list[float] = field(default_factory=list)
     busiest: int = 0
@@ -48,6 +49,7 @@ class Play:
     def handle(self, event: Event) -> None:
         turn = self.state.handle(event)
         self.turns.append(turn)
+        self.trials |= {trial.number: trial for trial in turn.trials}
         if isinstance(event, AttemptFinished):
             del self.wanted[event.attempt]
         for attempt_id in turn.unwanted:
@@ -78,6 +80,12 @@ class Play:
             attempt = choose(sorted(self.wanted))
             self.finish(attempt, outcome(self.wanted[attempt]))
         raise AssertionError(f"it goes on after {most} results")
+
+    def extend(self, **keys: int) -> None:
+        """Have more to do after the end, as the loop does it."""
+        assert not self.state.method.extension_fault(keys)
+        over = [self.trials[number] for number in sorted(self.trials) if self.trials[number].state is not TrialState.FAILED]
+        self.handle(Continued(float(len(self.turns)), keys, tuple(over)))
 
     def longest(self) -> dict[int, int]:
         """Return the length that each trial was trained to."""
