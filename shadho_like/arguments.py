@@ -41,7 +41,7 @@ def check_numbers(minimum: int = 1, **numbers: float | None) -> None:
     """
     for name, value in numbers.items():
         seconds = name in _SECONDS
-        if value is None or (seconds and isinstance(value, int | float) and not isinstance(value, bool) and value > 0):
+        if (value is None and _SECONDS.get(name) != "") or (seconds and isinstance(value, int | float) and not isinstance(value, bool) and value > 0):
             continue
         if seconds:
             message = f"{name} must be a number of seconds above 0{_SECONDS[name]}, not {value!r}"
