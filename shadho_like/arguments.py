@@ -34,14 +34,16 @@ def positional(
 
 
 def check_numbers(minimum: int = 1, **numbers: float | None) -> None:
-    """Check options that are numbers, by name: seconds above 0, counts of at least `minimum`; None is always right.
+    """Check options that are numbers, by name: seconds above 0, counts of at least `minimum`; None is right where it can mean no limit.
 
     Raises:
         OptionError: one is neither.
     """
     for name, value in numbers.items():
         seconds = name in _SECONDS
-        if value is None or (seconds and isinstance(value, int | float) and not isinstance(value, bool) and value > 0):
+        if value is None and _SECONDS.get(name) != "":
+            continue
+        if seconds and isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
             continue
         if seconds:
             message = f"{name} must be a number of seconds above 0{_SECONDS[name]}, not {value!r}"

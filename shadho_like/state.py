@@ -35,6 +35,8 @@ from shadho_like.turn import Draft, Turn
 
 MAX_LOST_IN_A_ROW = 20
 """How many machines in a row may be lost under one trial before it is given up."""
+LONGEST_WAIT_S = 60.0
+"""After the second machine in a row that is lost under a trial it waits for a second, then for two, and at most for this long."""
 MAX_FAILURES_ALIKE = 10
 """How many trials in a row may fail for the same reason before the first success."""
 
@@ -262,7 +264,8 @@ class ExperimentState:
             self._exit_early(trial, Failure(FailureKind.LOST_WORKER, message), ExitedReason.ERRORED)
             return
         lost = replace(trial, lost=trial.lost + 1, given_up=(event.attempt.attempt, trial.length))
-        self._trials.want(self._give_up_attempt(lost, "LOST", event.reason))
+        wait_s = min(2.0 ** (trial.lost - 1), LONGEST_WAIT_S) if trial.lost else 0.0
+        self._trials.want(self._give_up_attempt(lost, "LOST", event.reason), wait_s)
 
     def _attempt_finished(self, event: AttemptFinished) -> None:
         if event.attempt not in self._trials.wanted and self.takes_late(event):

@@ -155,6 +155,7 @@ class Attempt:
         length: train up to here, in the user's unit; 1 for a plain objective.
         trained: what earlier attempts of the trial are known to have trained; this one goes on from there if it can.
         start_from: the checkpoint to start from where the trial has none of its own: its id, or the number of a trial for its newest.
+        not_before_s: it is to wait until this Unix time, in seconds.
     """
 
     id: AttemptId
@@ -163,6 +164,7 @@ class Attempt:
     length: int = 1
     trained: int = 0
     start_from: str | None = None
+    not_before_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
