@@ -11,10 +11,11 @@ from typing import Any
 import shadho_worker
 
 from shadho_like import searcher
+from shadho_like.control import RunOptions
 from shadho_like.engine import ENGINES
 from shadho_like.engine.base import Engine, InputFile, Launch, OutputFile
 from shadho_like.errors import OptionError, nearest
-from shadho_like.experiment import Experiment, RunOptions, Step
+from shadho_like.experiment import Experiment, Step
 from shadho_like.identity import check_unchanged
 from shadho_like.input_files import input_file, output_file, warn_of_missing
 from shadho_like.interrupts import SignalInterrupts

@@ -138,6 +138,7 @@ def read_results(
 
 def _read_result(folder: Path, metric: str, failure: Failure | None) -> Outcome:
     said, outcome = _result_file(folder, metric)
+    said = said or (isinstance(outcome, Failure) and outcome.kind is FailureKind.PREEMPTED)
     if failure is None or said:
         if isinstance(outcome, Success) or outcome.log_tail:
             return outcome

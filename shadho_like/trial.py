@@ -186,6 +186,7 @@ class Trial:
         created_s, started_s, finished_s: Unix times, in seconds.
         host: where its last attempt ran.
         start_from: see `Attempt`.
+        given_up: the last attempt that was given up as lost, and the length that it was to reach.
         failure: why it failed, where it did.
     """
 
@@ -207,6 +208,7 @@ class Trial:
     finished_s: float | None = None
     host: str = ""
     start_from: str | None = None
+    given_up: tuple[int, int] | None = None
     failure: Failure | None = None
 
     @property
@@ -234,6 +236,7 @@ class Trial:
                 **value,
                 "request_id": uuid.UUID(value["request_id"]),
                 "state": TrialState(value["state"]),
+                "given_up": tuple(value["given_up"]) if value.get("given_up") else None,
                 "failure": Failure.from_json(failure) if failure else None,
             }
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,6 +13,7 @@ from shadho_like.errors import JournalError
 from shadho_like.filelock import FileLock
 from shadho_like.journal import schema
 from shadho_like.paths import ExperimentPaths
+from shadho_like.phase import Phase
 from shadho_like.trial import Trial
 
 
@@ -46,6 +48,18 @@ class JournalReader:
     def config(self) -> dict[str, Any]:
         """The configuration that the experiment began with."""
         return schema.read_config(self._db)
+
+    @property
+    def phase(self) -> Phase:
+        """Where the experiment is in its life."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = 'phase'").fetchone()
+        return Phase(row[0]) if row else Phase.ACTIVE
+
+    @property
+    def command(self) -> dict[str, Any] | None:
+        """How its driver was last started: `argv` and the folder `cwd`; None where that is not known."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = 'command'").fetchone()
+        return json.loads(row[0]) if row else None
 
     def counts(self) -> dict[str, int]:
         """Return how many trials are in each state, by the state's name."""

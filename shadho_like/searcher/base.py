@@ -9,7 +9,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from shadho_like.operations import ExitedReason, Operation
 from shadho_like.trial import Json, RequestId
@@ -146,14 +146,28 @@ class BuiltInMethod(SearchMethod):
 
     Attributes:
         recipe: how `searcher.create` made it; None for one that was made otherwise.
+        extensible: its keys that may grow after the end of the search.
     """
 
     recipe: Recipe | None = None
+    extensible: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def called(self) -> str:
         """The name of its class, for messages."""
         return type(self).__name__
+
+    def extension_fault(self, keys: Mapping[str, int]) -> str:
+        """Return why the search cannot go on with these greater values of its keys; empty if it can."""
+        for key in keys.keys() - self.extensible:
+            can = f", only {' and '.join(sorted(self.extensible))}" if self.extensible else ""
+            return f"{self.called} cannot go on with another {key}{can}"
+        return ""
+
+    def extend(self, state: SearcherState, keys: Mapping[str, int]) -> list[Operation]:
+        """Return what is to be done because keys of `extensible` grew; a trial that is over is open again once it is to train on."""
+        del state, keys
+        return []
 
     @abstractmethod
     def state_to_json(self) -> Json:
