@@ -15,6 +15,7 @@ from shadho_like.events import (
     Action,
     AttemptFinished,
     AttemptLost,
+    AttemptReported,
     AttemptStarted,
     Continued,
     Ending,
@@ -27,6 +28,7 @@ from shadho_like.events import (
 )
 from shadho_like.operations import ExitedReason
 from shadho_like.phase import Phase
+from shadho_like.reports import Lost, Saved
 from shadho_like.search import Search
 from shadho_like.searcher.base import BuiltInMethod, SearcherState
 from shadho_like.trial import AttemptRecord, Failure, FailureKind, Success, Trial, TrialState
@@ -154,6 +156,8 @@ class ExperimentState:
             self._attempt_started(event)
         elif isinstance(event, AttemptLost):
             self._attempt_lost(event)
+        elif isinstance(event, AttemptReported):
+            self._attempt_reported(event)
         elif isinstance(event, RunStarted):
             self._run_started(event)
         elif isinstance(event, RunStopping):
@@ -234,6 +238,17 @@ class ExperimentState:
         trial = self._trials.of_wanted(event.attempt)
         trial = self._trials.move(trial, TrialState.RUNNING, started_s=trial.started_s or event.time_s, host=event.host)
         self._trials.record(trial, "RUNNING", event.time_s)
+
+    def _attempt_reported(self, event: AttemptReported) -> None:
+        """Count a checkpoint as progress; all else that is reported is for people."""
+        trial = self._trials.of_wanted(event.attempt)
+        if trial.lost and any(isinstance(report, Saved) for report in event.reports):
+            self._trials.keep(replace(trial, lost=0))
+        for report in event.reports:
+            if isinstance(report, Lost):
+                which = f"checkpoint {report.id}" if report.id else "a checkpoint"
+                notice = f"{which} is lost, and trial {trial.number} goes on from the one before, if there is one: {report.reason}"
+                self._trials.draft.notices.append(notice)
 
     def _attempt_lost(self, event: AttemptLost) -> None:
         trial = self._trials.of_wanted(event.attempt)

@@ -35,6 +35,7 @@ def start(sandbox: Path, tmp_path: Path) -> Callable[..., Context]:
     def context(**changes: Any) -> Context:
         trial = {"version": 1, "experiment": "e", "trial": 12, "attempt": 1, "seed": 5, "length": 4, "metric": "loss", "evaluations": 1}
         trial |= {"start_from": None, "checkpoints": str(tmp_path / "kept"), **changes}
+        (tmp_path / "kept").mkdir(exist_ok=True)
         (sandbox / "trial.json").write_text(json.dumps(trial))
         (sandbox / "hyperparameters.json").write_text('{"x": 3}')
         made: Context = shadho_worker.init()
