@@ -287,7 +287,7 @@ def incoming(root: Path, trial: int, start_from: str | None = None, *, pack: boo
     candidates = ids(root, trial)
     if not candidates and start_from is not None:
         candidates = [start_from] if parts_of(start_from) else ids(root, int(start_from))
-    lost = []
+    lost: list[tuple[str, str]] = []
     for checkpoint in candidates:
         directory = Path(shadho_checkpoint.folder_of(str(root), checkpoint))
         try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from shadho_like.checkpoint_policy import CheckpointPolicy
 from shadho_like.paths import ExperimentPaths
 from shadho_like.resources import Resources
 
@@ -54,6 +55,7 @@ class Launch:
         metric: the name of the searched metric.
         evaluations: how often each sample is evaluated; the metric is the mean.
         checkpoints: the folder of the checkpoints, if workers see it too; None if checkpoints travel with the attempts.
+        checkpoint_policy: which of them are kept.
         trials_per_task: how many trials share one task, each with a result of its own.
         resources: what one task needs.
         trial_timeout_s: an attempt that runs longer is killed, process group and all; None for no limit.
@@ -68,6 +70,7 @@ class Launch:
     metric: str = "loss"
     evaluations: int = 1
     checkpoints: Path | None = None
+    checkpoint_policy: CheckpointPolicy = field(default_factory=CheckpointPolicy)
     trials_per_task: int = 1
     resources: Resources = field(default_factory=Resources)
     trial_timeout_s: float | None = None

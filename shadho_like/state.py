@@ -129,6 +129,14 @@ class ExperimentState:
         asks = self.phase in {Phase.PAUSED, Phase.CANCELING} or (self.stopping is not None and self.stopping.ending is Ending.ASK)
         return asks and bool(self._trials.wanted)
 
+    def open_trials(self) -> list[int]:
+        """Return the trials that are not over."""
+        return [trial.number for trial in self._trials]
+
+    def is_open(self, trial: int) -> bool:
+        """Return whether a trial is not over."""
+        return self._trials.get(trial) is not None
+
     def starting_points(self) -> set[int]:
         """Return the trials from whose checkpoints others begin that have none of their own yet."""
         begins = (trial.start_from for trial in self._trials if trial.validated == 0)
