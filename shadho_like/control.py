@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -30,6 +30,7 @@ class RunOptions:
         drain: at the timeout or the first interrupt, let running attempts finish.
         preemption_timeout_s: what was asked to take a checkpoint and end is killed after this time.
         slices: whether attempts end by themselves now and then, to go on in another.
+        grown: keys of the search method that are greater than when the experiment began.
     """
 
     timeout_s: float | None = None
@@ -38,6 +39,7 @@ class RunOptions:
     drain: bool = False
     preemption_timeout_s: float = 60.0
     slices: bool = False
+    grown: Mapping[str, int] = field(default_factory=dict)
 
 
 class Interrupts(Protocol):
@@ -59,7 +61,7 @@ class Control:
         options: how the run is to go.
         interrupts: the user's signals.
         folder: where requests are left.
-        extension: makes the event for a request to continue.
+        extension: makes the event that gives the search more to do, or says why that cannot be.
         asks: whether the engine can ask attempts to end.
         began_s: when the run began, on the engine's clock.
     """
@@ -70,7 +72,7 @@ class Control:
         options: RunOptions,
         interrupts: Interrupts | None,
         folder: Path,
-        extension: Callable[[float, Request], Continued | str],
+        extension: Callable[[float, Mapping[str, int]], Continued | str],
         *,
         asks: bool,
         began_s: float,
@@ -87,6 +89,7 @@ class Control:
         self._looked_s = float("-inf")
         self._level = 0
         self._taken: list[Path] = []
+        self._grown = options.grown
         self.notices: list[str] = []
 
     def due_s(self) -> float:
@@ -101,8 +104,7 @@ class Control:
         self._seen_s = now_s
         if (stopping := self._stopping(now_s)) is not None:
             yield stopping
-        for request in self._requests():
-            event = self._requested(now_s, request)
+        for event in self._wishes(now_s):
             if isinstance(event, str):
                 self.notices.append(event)
             else:
@@ -139,6 +141,13 @@ class Control:
         left = [ending for ending in endings if before is None or _ENDINGS.index(ending) > _ENDINGS.index(before.ending)]
         return RunStopping(now_s, reason, left[0]) if reason is not None and left else None
 
+    def _wishes(self, now_s: float) -> Iterator[Event | str]:
+        grown, self._grown = self._grown, {}
+        if keys := {key: value for key, value in grown.items() if value > self._state.grown.get(key, 0)}:
+            yield self._extension(now_s, keys)
+        for request in self._requests():
+            yield self._requested(now_s, request)
+
     def _requests(self) -> list[Request]:
         if time.monotonic() - self._looked_s < _LOOK_S:
             return []
@@ -152,7 +161,7 @@ class Control:
         if request.action is None:
             return f"{request.path.name} in {self._folder} is no request that this version understands; it is removed"
         if request.action is Action.CONTINUE:
-            return self._extension(now_s, request)
+            return self._extension(now_s, request.keys)
         if request.trial is not None and request.action is not Action.KILL:
             return f"a trial cannot be asked to {request.action.value}, only the whole experiment; a trial can be killed"
         return Requested(now_s, request.action, request.trial)

@@ -13,12 +13,11 @@ from shadho_like.control import Control, Interrupts, RunOptions
 from shadho_like.dispatch import WaitingAttempts
 from shadho_like.engine.base import Engine, EngineStatus, Launch, Notice
 from shadho_like.errors import MethodError
-from shadho_like.events import AttemptFinished, AttemptLost, Continued, Ending, Event, RunStarted, RunStopping, StopReason, event_from_json
+from shadho_like.events import AttemptFinished, AttemptLost, Continued, Ending, Event, RunStarted, StopReason, event_from_json
 from shadho_like.journal import UNANSWERED, Journal, dump_operations
 from shadho_like.keeping import Keeping
 from shadho_like.method_record import MethodRecord
 from shadho_like.phase import Phase
-from shadho_like.requests import Request
 from shadho_like.searcher.base import BuiltInMethod, SearchMethod
 from shadho_like.searcher.custom import CustomMethod
 from shadho_like.state import Best, ExperimentState
@@ -30,6 +29,7 @@ _WAKE_S = 1.0
 _TURNS_BETWEEN_SNAPSHOTS = 2000
 _CHARACTERS_PER_TURN = 100
 _TRIALS_PER_TURN = 5
+_CUT_SHORT = frozenset({"CANCELED", "PREEMPTED"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,8 @@ class Experiment:
             while not self.state.finished:
                 self._submit(engine)
                 yield self._pass(engine, control, interrupts, began_s)
-            control.committed()
+            if self._notices:
+                yield self._step(engine, engine.now() - began_s)
             self._save_snapshot()
         finally:
             engine.close()
@@ -171,20 +172,18 @@ class Experiment:
         """Do what time, signals and requests want."""
         turns: list[Turn] = []
         for event in control.events(engine.now()):
-            attempts = self._take(engine, event, turns).attempts
-            if isinstance(event, RunStopping):
-                self._stopped = len(attempts)
+            self._take(engine, event, turns)
         self._commit(engine, turns)
         control.committed()
         self._notices += control.notices
         control.notices.clear()
 
-    def _extension(self, now_s: float, request: Request) -> Continued | str:
-        """Return the event with which an experiment that is over goes on, or why it cannot."""
-        if not self.state.phase.over:
+    def _extension(self, now_s: float, keys: Mapping[str, int]) -> Continued | str:
+        """Return the event with which the search gets more to do, or why it cannot."""
+        if not (keys or self.state.phase.over):
             return "the experiment is not over, so that there is nothing to continue"
-        fault = self.state.method.extension_fault(request.keys)
-        return fault or Continued(now_s, request.keys, tuple(self._journal.trials_over()))
+        fault = self.state.method.extension_fault(keys)
+        return fault or Continued(now_s, keys, tuple(self._journal.trials_over()))
 
     def _take(self, engine: Engine, event: Event, turns: list[Turn]) -> Turn:
         """Handle an event, its turn to be committed with `turns`; where the search method fails at it, keep it and what came before.
@@ -208,6 +207,8 @@ class Experiment:
         """Take an event in; an attempt that is over or wanted no more is forgotten at once, so that a late answer changes nothing."""
         turn = self.state.handle(event)
         self._notices.extend(turn.notices)
+        if self.state.stopping is not None:
+            self._stopped += sum(attempt.state in _CUT_SHORT for attempt in turn.attempts)
         if self._method is not None:
             self._method.note(turn)
         if isinstance(event, AttemptFinished | AttemptLost):

@@ -86,7 +86,8 @@ class Progress:
         if step.stopping is not None:
             why = {StopReason.TIMEOUT: "time is up", StopReason.INTERRUPTED: "interrupted", StopReason.FAILURES: ""}[step.stopping]
             what = {Ending.DRAIN: "may finish", Ending.ASK: "may take a checkpoint"}.get(step.ending or Ending.NOW)
-            return f"{why}: {trials} {what}; Ctrl-C ends {'it' if step.running == 1 else 'them'} sooner" if what and step.running else ""
+            how = "sooner" if step.ending is Ending.DRAIN else "now"
+            return f"{why}: {trials} {what}; Ctrl-C ends {'it' if step.running == 1 else 'them'} {how}" if what and step.running else ""
         if step.phase is Phase.PAUSED:
             how = f"; to go on: shadho experiment activate {self._directory}"
             return f"paused: {f'{trials} may take a checkpoint' if step.running else 'nothing runs'}{how}"

@@ -29,6 +29,7 @@ class Search:
         phase: where the experiment is in its life.
         progress: how far the search is, 0 to 1, as far as its method says so by itself.
         max_trials: how many trials there may be in this run, those of earlier ones counted; None for no limit.
+        grown: the method's keys that grew since the beginning, with their values.
     """
 
     def __init__(self, method: BuiltInMethod, trials: TrialTable, *, experiment: str, seed: int) -> None:
@@ -37,6 +38,7 @@ class Search:
         self.phase = Phase.ACTIVE
         self.progress = 0.0
         self.max_trials: int | None = None
+        self.grown: dict[str, int] = {}
         self._trials = trials
         self._seed = seed
         self._withheld: deque[Operation] = deque()
@@ -49,6 +51,7 @@ class Search:
             "phase": self.phase.value,
             "progress": self.progress,
             "max_trials": self.max_trials,
+            "grown": self.grown,
             "withheld": [operation.to_json() for operation in self._withheld],
             "over": [trial.to_json() for trial in self._over.values()],
             "searcher": self.told.to_json(),
@@ -60,6 +63,7 @@ class Search:
         self.phase = Phase(value.get("phase", Phase.ACTIVE))
         self.progress = value["progress"]
         self.max_trials = value.get("max_trials")
+        self.grown = dict(value.get("grown", {}))
         self._withheld = deque(map(operation_from_json, value["withheld"]))
         self._withheld_ids = {operation.request_id for operation in self._withheld if isinstance(operation, Create)}
         self._over = {trial.request_id: trial for trial in map(Trial.from_json, value.get("over", ()))}
@@ -116,21 +120,21 @@ class Search:
         self.phase = Phase.FAILED if failure else Phase.CANCELED if cancel else Phase.COMPLETED
 
     def extend(self, keys: Mapping[str, int], over: Sequence[Trial]) -> None:
-        """Go on after the end: what was called off is open again, and the method is asked what else it wants.
+        """Have more to do: what was called off is open again, and the method is asked what else it wants.
 
         Args:
             keys: the method's keys that grow, with their new values.
             over: the trials that may be taken up again, as they ended.
         """
-        self.phase = Phase.ACTIVE
         self.told.experiment_completed = self.told.experiment_failed = False
+        self.grown |= keys
         self._over = {trial.request_id: trial for trial in over if trial.state is not TrialState.CANCELED}
         for trial in over:
             if trial.state is TrialState.CANCELED:
                 self.told.trials_closed.discard(trial.request_id)
                 self._trials.reopen(trial)
         if keys:
-            self._carry_out(self._ask(self.method.extend, keys))
+            self._carry_out(self._ask(self.method.extend, keys, tuple(self._over.values())))
 
     def _ask(self, handler: Callable[..., list[Operation]], *args: Any) -> list[Operation]:
         """Call a handler of the search method and take down what it asks for."""

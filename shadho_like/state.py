@@ -66,7 +66,6 @@ class ExperimentState:
         self.lost_attempts = 0
         self.best: Best | None = None
         self.stopping: RunStopping | None = None
-        self.method = method
         self._smaller_is_better = smaller_is_better
         self._run: RunStarted | None = None
         self._trials = TrialTable()
@@ -112,6 +111,16 @@ class ExperimentState:
     def phase(self) -> Phase:
         """Where the experiment is in its life."""
         return self._search.phase
+
+    @property
+    def method(self) -> BuiltInMethod:
+        """The search method."""
+        return self._search.method
+
+    @property
+    def grown(self) -> Mapping[str, int]:
+        """The search method's keys that grew since the beginning, with their values."""
+        return self._search.grown
 
     @property
     def finished(self) -> bool:
@@ -173,7 +182,7 @@ class ExperimentState:
         elif isinstance(event, Requested):
             self._requested(event)
         elif isinstance(event, Continued):
-            self._search.extend(event.keys, event.trials)
+            self._continued(event)
         else:
             self._call_off("it was asked to end, and did not in time")
         if self.phase is Phase.CANCELING and not self._trials.wanted:
@@ -225,6 +234,12 @@ class ExperimentState:
             self._halt(ask=True)
         elif event.action is Action.KILL:
             self._search.shut_down(cancel=True)
+
+    def _continued(self, event: Continued) -> None:
+        if self.phase.over:
+            self._search.phase = Phase.ACTIVE
+            self._trials.begins = self._begins
+        self._search.extend(event.keys, event.trials)
 
     def _halt(self, *, ask: bool) -> None:
         """Let no attempt begin; those that run may be asked to take a checkpoint and end."""

@@ -99,11 +99,15 @@ class TrialTable:
         self.move(trial, state, finished_s=self.draft.time_s, failure=failure)
 
     def reopen(self, trial: Trial) -> None:
-        """Take a trial that was over up again, where it was; what it lacks of its length is wanted."""
+        """Take a trial that was over up again, where it was; what it lacks of its length is wanted.
+
+        One that was called off is to be closed when its method said so before.
+        """
         self.counts[trial.state] -= 1
         self.counts[TrialState.PAUSED] += 1
         self._numbers[trial.request_id] = trial.number
-        self.want(self.keep(replace(trial, state=TrialState.PAUSED, finished_s=None, closing=False)))
+        closing = trial.closing and trial.state is TrialState.CANCELED
+        self.want(self.keep(replace(trial, state=TrialState.PAUSED, finished_s=None, closing=closing)))
 
     def want_all(self) -> None:
         """Have the next attempt of every trial with training left run."""

@@ -15,7 +15,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Callable, Iterator, Sequence
+from typing import Any, Callable, Iterator
 
 import shadho_checkpoint
 import shadho_worker
@@ -182,33 +182,28 @@ class Preempt:
     """Tells when the trial is to take a checkpoint and end, to go on later.
 
     Attributes:
-        reasons: asked one after the other; the first that says yes is enough.
+        asked: whether the trial knows that it is to end.
+        reasons: those that are asked, besides SIGTERM; one that says yes is enough.
     """
 
-    def __init__(self, distributed: Distributed, reasons: Sequence[Callable[[], bool]] = ()) -> None:
-        self.reasons: list[Callable[[], bool]] = [lambda: self._signalled, _deadline_is_near, *reasons]
+    def __init__(self, distributed: Distributed, *reasons: Callable[[], bool]) -> None:
+        """Watch for SIGTERM; the processes of `distributed` end together."""
+        self.asked = False
+        self.reasons = reasons
         self._distributed = distributed
-        self._signalled = False
-        self._asked = False
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._on_signal)
 
-    @property
-    def asked(self) -> bool:
-        """Whether there is a reason to end, as far as this process knows."""
-        self._asked = self._asked or any(reason() for reason in self.reasons)
-        return self._asked
-
     def should_preempt(self) -> bool:
-        """Return whether it is time: after SIGTERM, or when the machine's allocation ends soon.
+        """Return whether it is time: after SIGTERM, at the end of a slice, or shortly before the machine's allocation ends.
 
-        All processes of a trial are to ask together, and get the same answer.
+        The processes of a trial are to ask together, and all get the same answer.
         """
-        self._asked = bool(self._distributed.broadcast(self.asked))
-        return self._asked
+        self.asked = bool(self._distributed.broadcast(self.asked or any(reason() for reason in self.reasons)))
+        return self.asked
 
     def _on_signal(self, *_: Any) -> None:
-        self._signalled = True
+        self.asked = True
 
 
 def _deadline_is_near() -> bool:
@@ -243,7 +238,7 @@ class Context:
         events = Events(None if folder is None else os.path.join(folder, shadho_worker.EVENTS_FILE), muted=not first)
         self.searcher = Searcher(trial, events, folder)
         self.train = Train(events)
-        self.preempt = Preempt(self.distributed)
+        self.preempt = Preempt(self.distributed, _deadline_is_near, self._slice_is_over)
         base = os.path.join(folder or os.getcwd(), "checkpoints")
         self.checkpoint = Checkpoints(
             trial.get("checkpoints") or base,
@@ -257,6 +252,12 @@ class Context:
         self.latest_checkpoint = self._latest(trial.get("start_from"))
         if self.latest_checkpoint is not None:
             self.searcher.length = self.latest_checkpoint.length
+        self._slice = trial.get("slice_s"), trial.get("slice_length")
+        self._began = time.monotonic(), self.searcher.length
+
+    def _slice_is_over(self) -> bool:
+        done = time.monotonic() - self._began[0], self.searcher.length - self._began[1]
+        return any(limit is not None and amount >= limit for amount, limit in zip(done, self._slice))
 
     def _latest(self, start_from: str | None) -> shadho_checkpoint.Checkpoint | None:
         """Return where to go on from: what rank 0 found is what all take."""

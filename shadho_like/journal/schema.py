@@ -7,6 +7,7 @@ import sqlite3
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,15 @@ INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (trial, attempt
     state = excluded.state, host = excluded.host, started_s = coalesce(excluded.started_s, started_s),
     finished_s = excluded.finished_s, failure_kind = excluded.failure_kind, failure_message = excluded.failure_message
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A turn as it was written: its number, and the JSON of its event and of its operations."""
+
+    number: int
+    event: str
+    operations: str
 
 
 def turn_row(turn: Turn) -> tuple[int, str, str, int]:
