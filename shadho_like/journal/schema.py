@@ -20,6 +20,9 @@ from shadho_like.turn import Turn
 FORMAT = 2
 """The version of the tables and of the JSON in them."""
 
+CHECKPOINT_ROOT = "checkpoint_root"
+"""Under this name `meta` has the folder of the checkpoints, where that is not in the experiment's directory."""
+
 BUSY_S = 60.0
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);

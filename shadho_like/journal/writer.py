@@ -17,12 +17,9 @@ from shadho_like.events import Event
 from shadho_like.filelock import FileLock
 from shadho_like.filesystem import is_local
 from shadho_like.journal import schema
-<<<<<<< HEAD
 from shadho_like.journal.migration import migrate
 from shadho_like.journal.reported import Reported
-=======
 from shadho_like.journal.schema import Record
->>>>>>> main
 from shadho_like.paths import ExperimentPaths
 from shadho_like.trial import Trial
 from shadho_like.turn import Turn
