@@ -85,6 +85,12 @@ def glance(root: Path, checkpoint: str) -> Saved:
         raise CheckpointError(f"checkpoint {checkpoint} cannot be read: {error}") from error
 
 
+def path_of(root: Path, checkpoint: str) -> Path:
+    """Return the directory or the archive that holds a checkpoint, if there is one."""
+    path = Path(shadho_checkpoint.folder_of(str(root), checkpoint))
+    return path if path.is_dir() else path.with_name(f"{checkpoint.split('.')[1]}.tar")
+
+
 def copy_out(root: Path, checkpoint: str, target: Path) -> None:
     """Copy a checkpoint's files into a new folder, once every one of them is seen to be as it was saved.
 

@@ -143,6 +143,7 @@ class Experiment:
                 yield self._pass(engine, control, interrupts, began_s)
             if self._notices:
                 yield self._step(engine, engine.now() - began_s)
+            self._keeping.settle()
             self._save_snapshot()
         finally:
             engine.close()

@@ -172,3 +172,9 @@ class Keeping:
         self._over.clear()
         notices, self._notices = self._notices, []
         return notices
+
+    def settle(self) -> None:
+        """Write down what was removed last, where no turn comes any more to do it with."""
+        if self._removed:
+            self._journal.tidy(lambda: self._rows.mark(self._removed, DELETED))
+            self._removed.clear()

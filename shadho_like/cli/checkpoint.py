@@ -56,13 +56,13 @@ def describe(directory: Path, checkpoint: str, *, as_json: bool) -> None:
     """
     from shadho_checkpoint import CheckpointError
 
-    from shadho_like.checkpoint import glance
+    from shadho_like.checkpoint import glance, path_of
     from shadho_like.journal import JournalReader
 
     with said_plainly(), JournalReader(directory) as journal:
         value = _plain(_found(journal, checkpoint))
-        value["path"] = str(journal.checkpoint_root / str(value["trial"]))
         if value["state"] in _THERE:
+            value["path"] = str(path_of(journal.checkpoint_root, checkpoint))
             try:
                 glance(journal.checkpoint_root, checkpoint)
                 value["problem"] = None
