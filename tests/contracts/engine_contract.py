@@ -16,8 +16,9 @@ import pytest
 import shadho_worker
 
 from shadho_like.engine.base import Engine, InputFile, Launch, OutputFile, Update
-from shadho_like.events import AttemptFinished, AttemptLost, AttemptStarted
+from shadho_like.events import AttemptFinished, AttemptLost, AttemptReported, AttemptStarted
 from shadho_like.paths import ExperimentPaths
+from shadho_like.reports import Measured, Report, Resumed, Saved
 from shadho_like.resources import Resources
 from shadho_like.trial import Attempt, AttemptId, Failure, FailureKind, Hyperparameters, Outcome, Success
 
@@ -54,6 +55,10 @@ class Driven:
         outcomes = {end.attempt: end.outcome for end in ends}
         assert len(outcomes) == len(ends)
         return outcomes
+
+    def reports(self) -> list[Report]:
+        """Return what attempts reported, in order."""
+        return [report for update in self.updates if isinstance(update, AttemptReported) for report in update.reports]
 
     def lost(self) -> list[AttemptId]:
         return [update.attempt for update in self.updates if isinstance(update, AttemptLost)]
@@ -212,6 +217,22 @@ def train(context):
 if __name__ == "__main__":
     shadho_worker.run(train)
 """
+# Reports and saves, then waits for a file before it goes on.
+TALKATIVE = """
+import os, time
+import shadho_worker
+
+with shadho_worker.init() as context:
+    for operation in context.searcher.operations():
+        context.train.report_training_metrics(1, {"loss": 0.5})
+        operation.report_progress(1)
+        with context.checkpoint.store_path({"note": "first"}) as (path, checkpoint):
+            open(path + "/state", "w").write("saved")
+        context.train.report_training_metrics(2, {"loss": 0.25})
+        while not os.path.exists(context.hparams["gate"]):
+            time.sleep(0.05)
+        operation.report_completed(0.25)
+"""
 SEGFAULT = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
 
 
@@ -304,6 +325,31 @@ class CommandContract(EngineSuite):
         assert driven.run(third) == [Success(35.0, {"began_at": 5})]
         copy = Attempt(AttemptId(1, 1), {"x": 1}, 0, 6, start_from="0")
         assert driven.run(copy) == [Success(36.0, {"began_at": 5})]
+
+    def test_what_an_attempt_reports_is_heard_while_it_runs(self, engine: Engine, launch: Launch, tmp_path: Path) -> None:
+        gate = tmp_path / "gate"
+        driven = Driven(engine, self.script(launch, TALKATIVE))
+        driven.submit(attempt(0, hparams={"gate": str(gate)}))
+        driven.until(lambda: any(isinstance(report, Resumed | Measured) for report in driven.reports()))
+        assert not driven.ended()
+        gate.touch()
+        driven.until(lambda: bool(driven.ended()))
+        assert [report.steps for report in driven.reports() if isinstance(report, Measured)] == [1, 2]
+        [saved] = [report for report in driven.reports() if isinstance(report, Saved)]
+        assert (saved.id, saved.length, saved.size, saved.metadata) == ("0.1.1", 1.0, 5, {"note": "first"})
+        kinds = [type(update) for update in driven.updates]
+        assert kinds[-2:] == [AttemptReported, AttemptFinished] or kinds[-1] is AttemptFinished
+
+    def test_reports_that_make_no_sense_harm_nothing(self, engine: Engine, launch: Launch) -> None:
+        """A trial that is not ours to trust: other trials' checkpoints, paths, floods, a link in the place of the file."""
+        flood = "python -c 'import sys; sys.stdout.write(\"x\" * 3000000 + chr(10) + \"[\" * 50000)' > events.jsonl"
+        lies = """printf '{"kind":"checkpoint","id":"../../7.1.1","length":1}\\n{"kind":"checkpoint_deleted","id":"9.1.1"}\\n' > events.jsonl"""
+        link = "ln -s /etc/passwd events.jsonl"
+        for number, command in enumerate((flood, lies, link)):
+            driven = Driven(engine, self.command(launch, f"{command}; echo 1 > result.json"))
+            assert driven.run(attempt(number)) == [Success(1.0)]
+            assert driven.reports() == []
+            engine.close()
 
     def test_a_training_that_raises_leaves_its_checkpoints(self, engine: Engine, launch: Launch) -> None:
         driven = Driven(engine, self.script(launch, TRAINING))
