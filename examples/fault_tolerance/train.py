@@ -12,27 +12,27 @@ def build_model(learning_rate, seed):
 
 def make_data(samples, seed):
     rng = np.random.default_rng(seed)
-    X = rng.normal(size=(samples, 8))
-    return X, np.sin(2 * X[:, :1]) + X[:, 1:2] * X[:, 2:3]
+    inputs = rng.normal(size=(samples, 8))
+    return inputs, np.sin(2 * inputs[:, :1]) + inputs[:, 1:2] * inputs[:, 2:3]
 
 
-def train_batch(model, opt, X, y):
-    hidden = np.tanh(X @ model["hidden"])
-    error = hidden @ model["out"] - y
-    gradient = {"out": hidden.T @ error, "hidden": X.T @ (error @ model["out"].T * (1 - hidden**2))}
+def train_batch(model, opt, inputs, targets):
+    hidden = np.tanh(inputs @ model["hidden"])
+    error = hidden @ model["out"] - targets
+    gradient = {"out": hidden.T @ error, "hidden": inputs.T @ (error @ model["out"].T * (1 - hidden**2))}
     for name, value in gradient.items():
-        opt["momentum"][name] = 0.9 * opt["momentum"][name] - opt["learning_rate"] * value / len(X)
+        opt["momentum"][name] = 0.9 * opt["momentum"][name] - opt["learning_rate"] * value / len(inputs)
         model[name] += opt["momentum"][name]
     return float(np.mean(error**2))
 
 
-def evaluate(model, X, y):
-    return float(np.mean((np.tanh(X @ model["hidden"]) @ model["out"] - y) ** 2))
+def evaluate(model, inputs, targets):
+    return float(np.mean((np.tanh(inputs @ model["hidden"]) @ model["out"] - targets) ** 2))
 
 
 def main(context):
-    train_X, train_y = make_data(2000, seed=0)
-    valid_X, valid_y = make_data(500, seed=1)
+    train_inputs, train_targets = make_data(2000, seed=0)
+    valid_inputs, valid_targets = make_data(500, seed=1)
     model, opt = build_model(context.hparams["learning_rate"], context.trial.seed)
 
     batches_trained = 0
@@ -51,9 +51,9 @@ def main(context):
     for op in context.searcher.ops():
         while epochs_trained < op.length:
             # The order of the samples goes with the epoch, not with what this process did before: it is the same after a restart.
-            order = np.random.default_rng([context.trial.seed, epochs_trained]).permutation(len(train_X))
+            order = np.random.default_rng([context.trial.seed, epochs_trained]).permutation(len(train_inputs))
             for batch in np.array_split(order, 50):
-                loss = train_batch(model, opt, train_X[batch], train_y[batch])
+                loss = train_batch(model, opt, train_inputs[batch], train_targets[batch])
                 batches_trained += 1
             context.train.report_training_metrics(batches_trained, {"loss": loss})
 
@@ -72,7 +72,7 @@ def main(context):
                 return
 
         # Evaluate the model, and report that for this operation.
-        loss = evaluate(model, valid_X, valid_y)
+        loss = evaluate(model, valid_inputs, valid_targets)
         context.train.report_validation_metrics(batches_trained, {"loss": loss})
         op.report_completed({"loss": loss, "epochs": epochs_trained})
 
