@@ -14,7 +14,7 @@ import shutil
 import stat
 import tarfile
 import threading
-from concurrent.futures import ThreadPoolExecutor
+import zlib
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -25,7 +25,7 @@ INCOMING_FILE = "latest_checkpoint.tar"
 PARTIAL = ".partial-"
 ID = re.compile(r"(\d{1,18})\.(\d{1,9})\.(\d{1,9})", re.ASCII)
 
-_READ_BYTES = 4 * 1024 * 1024
+_READ_BYTES = 1024 * 1024
 _PIECE_BYTES = 64 * 1024 * 1024
 _LARGEST_MANIFEST = 64 * 1024 * 1024
 
@@ -150,17 +150,20 @@ def read(root: str, checkpoint: str) -> Checkpoint:
 def describe(path: str) -> dict[str, list[Any]]:
     """Return [size, checksum] of each file beneath a directory but the manifest, by relative path.
 
+    A checksum is the CRC-32 of each 64 MiB of the file, one after the other: it finds accidents, and takes no longer than the disk.
+
     Raises:
         ValueError: there is a link or something else than files and directories.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     sizes = sizes_of(path)
-    pieces = [(name, start) for name, size in sizes.items() for start in range(0, max(size, 1), _PIECE_BYTES)]
-    checksums: dict[str, Any] = {name: hashlib.sha256() for name in sizes}
+    pieces = [(name, start) for name, size in sizes.items() for start in range(0, size, _PIECE_BYTES)]
+    checksums = dict.fromkeys(sizes, "")
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        digests = pool.map(lambda piece: _digest(os.path.join(path, piece[0]), piece[1]), pieces)
-        for (name, _), digest in zip(pieces, digests):
-            checksums[name].update(digest)
-    return {name: [size, checksums[name].hexdigest()] for name, size in sizes.items()}
+        for (name, _), checksum in zip(pieces, pool.map(lambda piece: _checksum(os.path.join(path, piece[0]), piece[1]), pieces)):
+            checksums[name] += f"{checksum:08x}"
+    return {name: [size, checksums[name]] for name, size in sizes.items()}
 
 
 def sizes_of(path: str) -> dict[str, int]:
@@ -187,19 +190,16 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def _digest(path: str, start: int) -> bytes:
-    """Return the checksum of a piece of a file: pieces are read by several threads at once."""
-    digest = hashlib.sha256()
+def _checksum(path: str, start: int) -> int:
+    """Return the CRC-32 of a piece of a file: pieces are read by several threads at once."""
+    value, left = 0, _PIECE_BYTES
+    room = memoryview(bytearray(_READ_BYTES))
     with open(path, "rb", buffering=0) as file:
         file.seek(start)
-        left = _PIECE_BYTES
-        while left > 0:
-            data = file.read(min(left, _READ_BYTES))
-            if not data:
-                break
-            left -= len(data)
-            digest.update(data)
-    return digest.digest()
+        while left > 0 and (count := file.readinto(room[:left])):
+            left -= count
+            value = zlib.crc32(room[:count], value)
+    return value
 
 
 def seal(path: str, fields: dict[str, Any]) -> dict[str, Any]:

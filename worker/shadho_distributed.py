@@ -10,8 +10,10 @@ import os
 import secrets
 import time
 from contextlib import suppress
-from multiprocessing.connection import Client, Connection, Listener
-from typing import Any, Mapping
+from typing import TYPE_CHECKING, Any, Mapping
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 _MEETING_FILE = ".shadho_distributed-{run}.json"
 _PAUSE_S = 0.05
@@ -81,6 +83,8 @@ class Distributed:
             (self._welcome if self.rank == 0 else self._visit)()
 
     def _welcome(self) -> None:
+        from multiprocessing.connection import Listener
+
         key = secrets.token_bytes(32)
         with Listener(("127.0.0.1", 0), backlog=self.size, authkey=key) as listener:
             partial = f"{self._file}.{os.getpid()}"
@@ -98,6 +102,8 @@ class Distributed:
         self._others = [visitors[rank] for rank in range(1, self.size)]
 
     def _visit(self) -> None:
+        from multiprocessing.connection import Client
+
         give_up_s = time.monotonic() + _PATIENCE_S
         while True:
             try:
