@@ -31,6 +31,7 @@ _ARCHIVE = re.compile(r"([1-9]\d{0,8})\.tar", re.ASCII)
 _LARGEST_NOTE = 32 * 1024 * 1024
 _LARGEST_MANIFEST = 16 * 1024 * 1024
 _READ_BYTES = 4 * 1024 * 1024
+_END_BYTES = 2 * tarfile.BLOCKSIZE
 
 
 def make_root(root: Path) -> None:
@@ -168,9 +169,12 @@ class _Archive:
         descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:
             manifest = _first_manifest(file.read(tarfile.BLOCKSIZE), file.read(_LARGEST_MANIFEST))
+            status = os.fstat(descriptor)
+            end = os.pread(descriptor, _END_BYTES, max(0, status.st_size - _END_BYTES))
+            if status.st_size < shadho_checkpoint.size_of(manifest["files"]) or end.strip(b"\0") or status.st_size % tarfile.BLOCKSIZE:
+                raise CheckpointError("the archive is torn")
             file.seek(0)
             os.fsync(descriptor)
-            status = os.fstat(descriptor)
             note = {"id": manifest["id"], "bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "crc32": _crc32(file)}
         note |= {"manifest": {**manifest, "files": {}}, "size": shadho_checkpoint.size_of(manifest["files"])}
         note["checksum"] = shadho_checkpoint.checksum_of(manifest["files"])
