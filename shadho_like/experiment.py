@@ -150,14 +150,13 @@ class Experiment:
 
     def _submit(self, engine: Engine) -> None:
         room = min(engine.room(), len(self._waiting)) if self._waiting else 0
-        if room > 0:
-            attempts = self._waiting.take(room)
+        if room > 0 and (attempts := self._waiting.take(room, engine.now())):
             self._running.update(attempt.id for attempt in attempts)
             engine.submit(attempts)
 
     def _pass(self, engine: Engine, control: Control, interrupts: Interrupts | None, began_s: float) -> Step:
         """Wait for something to happen, and commit it."""
-        patience_s = max(0.0, min(_WAKE_S, control.due_s() - engine.now()))
+        patience_s = max(0.0, min(_WAKE_S, min(control.due_s(), self._waiting.due_s(engine.now())) - engine.now()))
         updates = engine.wait(patience_s, interrupts.fd if interrupts else None)
         turns: list[Turn] = []
         for update in updates:

@@ -37,6 +37,8 @@ from shadho_like.turn import Draft, Turn
 
 MAX_LOST_IN_A_ROW = 20
 """How many machines in a row may be lost under one trial before it is given up."""
+LONGEST_WAIT_S = 60.0
+"""After the second machine in a row that is lost under a trial it waits for a second, then for two, and at most for this long."""
 MAX_FAILURES_ALIKE = 10
 """How many trials in a row may fail for the same reason before the first success."""
 
@@ -285,7 +287,8 @@ class ExperimentState:
             self._exit_early(trial, Failure(FailureKind.LOST_WORKER, message), ExitedReason.ERRORED)
             return
         lost = replace(trial, lost=trial.lost + 1, given_up=(event.attempt.attempt, trial.length))
-        self._trials.want(self._give_up_attempt(lost, "LOST", event.reason))
+        wait_s = min(2.0 ** (trial.lost - 1), LONGEST_WAIT_S) if trial.lost else 0.0
+        self._trials.want(self._give_up_attempt(lost, "LOST", event.reason), wait_s)
 
     def _attempt_finished(self, event: AttemptFinished) -> None:
         if event.attempt not in self._trials.wanted and self.takes_late(event):
@@ -316,10 +319,13 @@ class ExperimentState:
     def _validated(self, trial: Trial, outcome: Success) -> None:
         validated = replace(trial, metric=outcome.metric, metrics=outcome.metrics, validated=trial.length, lost=0)
         trial = self._trials.move(validated, TrialState.PAUSED)
-        best = self.best
-        if best is None or (outcome.metric < best.metric if self._smaller_is_better else outcome.metric > best.metric):
-            self.best = Best(trial.number, outcome.metric)
-        self._search.validated(trial, outcome.metric)
+        if outcome.metric is not None:
+            self._consider_best(trial.number, outcome.metric)
+        self._search.validated(trial, outcome.told)
+
+    def _consider_best(self, trial: int, metric: float) -> None:
+        if self.best is None or (metric < self.best.metric if self._smaller_is_better else metric > self.best.metric):
+            self.best = Best(trial, metric)
 
     def _failed(self, trial: Trial, failure: Failure) -> None:
         if failure.kind is FailureKind.INVALID_HP:
@@ -339,7 +345,7 @@ class ExperimentState:
 
     def _exit_early(self, trial: Trial, failure: Failure, reason: ExitedReason) -> None:
         self._search.failed(trial, failure, reason)
-        if reason is ExitedReason.ERRORED and self.best is None:
+        if reason is ExitedReason.ERRORED and not self.searcher.trial_progress:
             self._look_for_failures_alike(failure)
 
     def _look_for_failures_alike(self, failure: Failure) -> None:

@@ -113,10 +113,22 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Success:
-    """What an attempt brought back: the searched metric, and any other values that the objective returned with it."""
+    """What an attempt brought back.
 
-    metric: float
+    Attributes:
+        metric: the searched metric; None if no number was reported, which only a user's own search method takes.
+        metrics: any other values that the objective returned with it.
+        reported: what the search method is told instead of the metric, where that is more than one number.
+    """
+
+    metric: float | None
     metrics: Mapping[str, Json] = field(default_factory=dict)
+    reported: Json = None
+
+    @property
+    def told(self) -> Json:
+        """What the search method is told."""
+        return self.metric if self.reported is None else self.reported
 
 
 Outcome = Success | Failure
@@ -143,6 +155,7 @@ class Attempt:
         length: train up to here, in the user's unit; 1 for a plain objective.
         trained: what earlier attempts of the trial are known to have trained; this one goes on from there if it can.
         start_from: the checkpoint to start from where the trial has none of its own: its id, or the number of a trial for its newest.
+        not_before_s: it is to wait until this Unix time, in seconds.
     """
 
     id: AttemptId
@@ -151,6 +164,7 @@ class Attempt:
     length: int = 1
     trained: int = 0
     start_from: str | None = None
+    not_before_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

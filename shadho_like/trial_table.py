@@ -114,8 +114,8 @@ class TrialTable:
         for trial in self:
             self.want(trial)
 
-    def want(self, trial: Trial) -> None:
-        """Have the next attempt of a trial with training left run, if attempts may begin."""
+    def want(self, trial: Trial, wait_s: float = 0.0) -> None:
+        """Have the next attempt of a trial with training left run after a wait, if attempts may begin."""
         attempt_id = trial.attempt_id
         if not self.begins or trial.validated >= trial.length or attempt_id in self.wanted:
             return
@@ -123,7 +123,8 @@ class TrialTable:
             trial = self.move(replace(trial, attempt=trial.attempt + 1), TrialState.PENDING)
             attempt_id = trial.attempt_id
         self.wanted.add(attempt_id)
-        wanted = Attempt(attempt_id, trial.hparams, trial.seed, trial.length, trial.validated, trial.start_from)
+        not_before_s = self.draft.time_s + wait_s if wait_s else 0.0
+        wanted = Attempt(attempt_id, trial.hparams, trial.seed, trial.length, trial.validated, trial.start_from, not_before_s)
         self.draft.wanted[attempt_id] = wanted
 
     def unwant(self, attempt_id: AttemptId) -> None:

@@ -53,7 +53,7 @@ def play(
     turn = state.handle(RunStarted(0.0, "run", "here", 1, None, 3))
     waiting.add(turn.wanted)
     while not state.finished and engine.now() < until_s and played.results < most_results:
-        attempts = waiting.take(max(0, engine.room()))
+        attempts = waiting.take(max(0, engine.room()), engine.now())
         running.update(attempt.id for attempt in attempts)
         engine.submit(attempts)
         for update in engine.wait(_PATIENCE_S):
@@ -78,10 +78,11 @@ def play(
 
 
 def _note(played: Played, update: AttemptFinished, turn: Turn, max_length: int) -> None:
-    if isinstance(update.outcome, Success) and update.outcome.metric < played.best:
+    metric = update.outcome.metric if isinstance(update.outcome, Success) else None
+    if metric is not None and metric < played.best:
         trained = next(trial.validated for trial in turn.trials if trial.number == update.attempt.trial)
         if trained == max_length:
-            played.best = update.outcome.metric
+            played.best = metric
 
 
 def _time_decisions(method: BuiltInMethod, played: Played) -> None:

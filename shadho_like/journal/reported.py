@@ -90,11 +90,12 @@ class Reported:
         """Write the numbers that an attempt brought back."""
         number, attempt = event.attempt
         length = next(trial.validated for trial in turn.trials if trial.number == number)
-        values = {self._metric: outcome.metric}
+        values = {} if outcome.metric is None else {self._metric: outcome.metric}
         others = {name: value for name, value in outcome.metrics.items() if isinstance(value, int | float) and not isinstance(value, bool)}
         rows = [(number, _RESULT, length, name, float(value), attempt, 0, event.time_s) for name, value in {**others, **values}.items()]
         self._db.executemany(_PUT_METRIC, rows)
-        self._validated(number, length, outcome.metric)
+        if outcome.metric is not None:
+            self._validated(number, length, outcome.metric)
 
     def _validated(self, trial: int, length: float, value: float) -> None:
         if self.any:

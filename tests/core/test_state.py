@@ -366,3 +366,13 @@ def test_one_success_among_the_failures_lets_the_search_go_on() -> None:
     for trial in range(1, 3 * MAX_FAILURES_ALIKE):
         world.finish(AttemptId(trial, 1), Failure(FailureKind.ERROR, "no"))
     assert not world.state.finished
+
+
+def test_a_trial_waits_longer_and_longer_between_machines_that_are_lost() -> None:
+    world = World(new_state(concurrent=1, max_trials=1))
+    world.start()
+    waits = []
+    for attempt in range(1, 10):
+        [wanted] = world.handle(AttemptLost(1000.0, AttemptId(0, attempt), "node", "gone")).wanted
+        waits.append(wanted.not_before_s and wanted.not_before_s - 1000.0)
+    assert waits == [0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
