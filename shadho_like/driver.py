@@ -34,7 +34,7 @@ from shadho_like.resources import ComputeClass
 from shadho_like.result import Result
 from shadho_like.searcher import BuiltInMethod, Recipe, SearcherState, SearchMethod
 from shadho_like.settings import Settings
-from shadho_like.space import Space, as_space
+from shadho_like.space import Space, TrialGenerator, as_space, first_generator
 
 _QUEUED_TASKS = 100
 _CONCURRENCY = "max_concurrent_trials"
@@ -268,6 +268,7 @@ class Shadho:
 
     def _search(self, journal: Journal, engine: Engine, launch: Launch) -> Result:
         config = journal.config
+        self._space.generator = first_generator if journal.draws_as_first else TrialGenerator
         method, asked = self._made_method(**config["method"], seed=config["seed"]), self._described(config["seed"])
         grown = grown_keys(config, asked, method.extensible if isinstance(method, BuiltInMethod) else ())
         check_unchanged(config, asked if self._seed is None else self._described(self._seed), launch.paths.root, grown)

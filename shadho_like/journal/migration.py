@@ -10,6 +10,9 @@ from pathlib import Path
 
 from shadho_like.journal import reported
 
+DRAWS = "draws"
+"""Under this name `meta` has the format whose way to draw points the experiment began with, where that is not this one's."""
+
 
 def copy_path(path: Path, version: int) -> Path:
     """Return where the copy of a journal of an older format is kept."""
@@ -52,12 +55,13 @@ def _copy(db: sqlite3.Connection, target: Path) -> None:
 
 
 def _from_1(db: sqlite3.Connection) -> None:
-    """Attempts report while they run since format 2: metrics are of a kind, and checkpoints are known."""
+    """Attempts report while they run since format 2: metrics are of a kind, and checkpoints are known. Points are drawn in another way."""
     db.execute("ALTER TABLE metrics RENAME TO metrics_1")
     for statement in reported.SCHEMA.split(";"):
         db.execute(statement)
     db.execute("INSERT INTO metrics SELECT trial, 'result', length, name, value, attempt, 0, time_s FROM metrics_1")
     db.execute("DROP TABLE metrics_1")
+    db.execute("INSERT INTO meta VALUES (?, '1')", (DRAWS,))
 
 
 _STEPS: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _from_1}

@@ -17,7 +17,7 @@ from shadho_like.events import Event
 from shadho_like.filelock import FileLock
 from shadho_like.filesystem import is_local
 from shadho_like.journal import schema
-from shadho_like.journal.migration import migrate
+from shadho_like.journal.migration import DRAWS, migrate
 from shadho_like.journal.reported import Reported
 from shadho_like.journal.schema import Record
 from shadho_like.paths import ExperimentPaths
@@ -96,6 +96,11 @@ class Journal:
     def config(self) -> dict[str, Any]:
         """The configuration that the experiment began with."""
         return schema.read_config(self._db)
+
+    @property
+    def draws_as_first(self) -> bool:
+        """Whether the experiment began when points were drawn as in format 1."""
+        return self.meta(DRAWS) == "1"
 
     def snapshot(self) -> tuple[dict[str, Any], int] | None:
         """Return the newest sound snapshot and its size in characters."""
