@@ -15,6 +15,7 @@ from shadho_like.events import (
     Action,
     AttemptFinished,
     AttemptLost,
+    AttemptReported,
     AttemptStarted,
     Continued,
     Ending,
@@ -27,6 +28,7 @@ from shadho_like.events import (
 )
 from shadho_like.operations import ExitedReason
 from shadho_like.phase import Phase
+from shadho_like.reports import Lost, Saved
 from shadho_like.search import Search
 from shadho_like.searcher.base import BuiltInMethod, SearcherState
 from shadho_like.trial import AttemptRecord, Failure, FailureKind, Success, Trial, TrialState
@@ -138,6 +140,14 @@ class ExperimentState:
         asks = self.phase in {Phase.PAUSED, Phase.CANCELING} or (self.stopping is not None and self.stopping.ending is Ending.ASK)
         return asks and bool(self._trials.wanted)
 
+    def open_trials(self) -> list[int]:
+        """Return the trials that are not over."""
+        return [trial.number for trial in self._trials]
+
+    def is_open(self, trial: int) -> bool:
+        """Return whether a trial is not over."""
+        return self._trials.get(trial) is not None
+
     def starting_points(self) -> set[int]:
         """Return the trials from whose checkpoints others begin that have none of their own yet."""
         begins = (trial.start_from for trial in self._trials if trial.validated == 0)
@@ -165,6 +175,8 @@ class ExperimentState:
             self._attempt_started(event)
         elif isinstance(event, AttemptLost):
             self._attempt_lost(event)
+        elif isinstance(event, AttemptReported):
+            self._attempt_reported(event)
         elif isinstance(event, RunStarted):
             self._run_started(event)
         elif isinstance(event, RunStopping):
@@ -251,6 +263,17 @@ class ExperimentState:
         trial = self._trials.of_wanted(event.attempt)
         trial = self._trials.move(trial, TrialState.RUNNING, started_s=trial.started_s or event.time_s, host=event.host)
         self._trials.record(trial, "RUNNING", event.time_s)
+
+    def _attempt_reported(self, event: AttemptReported) -> None:
+        """Count a checkpoint as progress; all else that is reported is for people."""
+        trial = self._trials.of_wanted(event.attempt)
+        if trial.lost and any(isinstance(report, Saved) for report in event.reports):
+            self._trials.keep(replace(trial, lost=0))
+        for report in event.reports:
+            if isinstance(report, Lost):
+                which = f"checkpoint {report.id}" if report.id else "a checkpoint"
+                notice = f"{which} is lost, and trial {trial.number} goes on from the one before, if there is one: {report.reason}"
+                self._trials.draft.notices.append(notice)
 
     def _attempt_lost(self, event: AttemptLost) -> None:
         trial = self._trials.of_wanted(event.attempt)
