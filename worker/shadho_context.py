@@ -29,6 +29,7 @@ _NEAR_S = 120.0
 
 _ALONE: dict[str, Any] = {"experiment": "", "trial": 0, "attempt": 1, "seed": 0, "length": 1, "metric": "loss"}
 _PREEMPTED = "preempted"
+_NOTHING_SAVED = "its slice ended, and it saved no checkpoint to go on from: save one where context.preempt.should_preempt() is true"
 _NOT_FIRST = "only rank 0 saves and deletes checkpoints: put this under `if context.distributed.rank == 0`"
 
 
@@ -185,12 +186,13 @@ class Preempt:
 
     Attributes:
         asked: whether the trial knows that it is to end.
+        signaled: whether SIGTERM came.
         reasons: those that are asked, besides SIGTERM; one that says yes is enough.
     """
 
     def __init__(self, distributed: Distributed, *reasons: Callable[[], bool]) -> None:
         """Watch for SIGTERM; the processes of `distributed` end together."""
-        self.asked = False
+        self.asked = self.signaled = False
         self.reasons = reasons
         self._distributed = distributed
         if threading.current_thread() is threading.main_thread():
@@ -205,7 +207,7 @@ class Preempt:
         return self.asked
 
     def _on_signal(self, *_: Any) -> None:
-        self.asked = True
+        self.asked = self.signaled = True
 
 
 def _deadline_is_near() -> bool:
@@ -300,6 +302,9 @@ class Context:
         if error is not None:
             kind = "invalid_hp" if isinstance(error, shadho_worker.InvalidHP) else "error"
             return shadho_worker.failed(kind, *shadho_worker.describe(error))
+        if self.preempt.asked and not self.checkpoint.saved and not self.preempt.signaled and self._slice_is_over():
+            # Every further attempt would come as far and no farther.
+            return shadho_worker.failed("error", _NOTHING_SAVED)
         if self.preempt.asked:
             return {"status": _PREEMPTED}
         return shadho_worker.failed("bad_result", "the script ended without report_completed of its operation")

@@ -16,7 +16,11 @@ from shadho_checkpoint import ID, Checkpoint, CheckpointError, folder_of
 
 
 class Checkpoints:
-    """A trial's own checkpoints."""
+    """A trial's own checkpoints.
+
+    Attributes:
+        saved: whether this attempt has saved one.
+    """
 
     def __init__(
         self,
@@ -50,6 +54,7 @@ class Checkpoints:
         self._incoming = os.path.join(os.getcwd(), shadho_checkpoint.INCOMING_FILE)
         mine = [int(each.split(".")[2]) for each in shadho_checkpoint.ids(root, trial) if each.split(".")[1] == str(attempt)]
         self._number = max(mine, default=0)
+        self.saved = False
 
     @contextmanager
     def store_path(self, metadata: dict[str, Any] | None = None) -> Iterator[tuple[str, str]]:
@@ -76,6 +81,7 @@ class Checkpoints:
             shutil.rmtree(partial, ignore_errors=True)
             raise
         shadho_checkpoint.sync(os.path.dirname(final))
+        self.saved = True
         if self._archive is not None:
             shadho_checkpoint.pack(final, self._archive)
             self._keep_only(checkpoint)

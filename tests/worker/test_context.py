@@ -119,6 +119,23 @@ def test_a_preempted_script_goes_on_later(start: Callable[..., Context], sandbox
     assert result(sandbox) == {"status": "preempted"}
 
 
+@pytest.mark.parametrize("saves", [True, False])
+def test_a_slice_ends_with_a_checkpoint_or_it_is_a_failure(start: Callable[..., Context], sandbox: Path, saves: bool) -> None:
+    with start(length=9, slice_length=3) as context:
+        for operation in context.searcher.operations():
+            for step in range(1, 9):
+                operation.report_progress(step)
+                if context.preempt.should_preempt():
+                    break
+            if saves:
+                save(context, "three")
+            break
+    assert step == 3
+    found = result(sandbox)
+    assert found["status"] == ("preempted" if saves else "failed")
+    assert saves or "saved no checkpoint to go on from" in found["message"]
+
+
 @pytest.mark.parametrize(("left_s", "near"), [(60, True), (3600, False), (None, False)])
 def test_the_end_of_the_allocation_is_a_reason(
     start: Callable[..., Context], monkeypatch: pytest.MonkeyPatch, left_s: float | None, *, near: bool
