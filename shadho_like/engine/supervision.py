@@ -67,14 +67,19 @@ class Ended:
 
 
 class Supervision:
-    """One supervisor process. `alive` turns False when it is gone, and with it all that it ran."""
+    """One supervisor process. `alive` turns False when it is gone, and with it all that it ran.
 
-    def __init__(self) -> None:
+    Args:
+        command: what starts another program that serves as `supervisor.main` does; None for that one.
+        descriptors: open files that the command gets by their numbers.
+    """
+
+    def __init__(self, command: Sequence[str] | None = None, descriptors: Sequence[int] = ()) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            root = str(Path(shadho_like.__file__).parent.parent)
-            command = [sys.executable, "-S", "-E", "-c", _PROGRAM, root]
-            self._process = subprocess.Popen(command, stdin=theirs.fileno(), stdout=subprocess.PIPE, start_new_session=True)
+            self._process = subprocess.Popen(
+                command or supervisor_command(), stdin=theirs.fileno(), stdout=subprocess.PIPE, pass_fds=descriptors, start_new_session=True
+            )
         assert self._process.stdout is not None
         self._control = ours
         self._report = self._process.stdout
@@ -127,6 +132,12 @@ class Supervision:
         with suppress(ConnectionError):
             sent = socket.send_fds(self._control, [data], descriptors) if descriptors else 0
             self._control.sendall(data[sent:])
+
+
+def supervisor_command() -> list[str]:
+    """Return what starts the supervisor: an interpreter with next to nothing loaded."""
+    root = str(Path(shadho_like.__file__).parent.parent)
+    return [sys.executable, "-S", "-E", "-c", _PROGRAM, root]
 
 
 def _ended(report: Mapping[str, Any]) -> Ended:
