@@ -112,6 +112,7 @@ class Experiment:
         self._running: set[AttemptId] = set()
         self._stopped = self._interrupts = 0
         self._checkpoints = Path()
+        self._notices: list[str] = []
         self._read_back()
 
     def _read_back(self) -> None:
@@ -175,16 +176,15 @@ class Experiment:
             patience_s = max(0.0, min(_WAKE_S, began_s + options.timeout_s - engine.now()))
         updates = engine.wait(patience_s, interrupts.fd if interrupts else None)
         turns: list[Turn] = []
-        notices: list[str] = []
         for update in updates:
             if isinstance(update, Notice):
-                notices.append(update.text)
+                self._notices.append(update.text)
             elif update.attempt in self._running:
                 self._take(engine, update, turns)
         if (stopping := self._stopping(engine.now(), began_s, options, interrupts)) is not None:
             self._stopped = len(self._take(engine, stopping, turns).attempts)
         self._commit(engine, turns)
-        return self._step(engine, notices, engine.now() - began_s)
+        return self._step(engine, engine.now() - began_s)
 
     def _stopping(self, now_s: float, began_s: float, options: RunOptions, interrupts: Interrupts | None) -> RunStopping | None:
         """Return what ends the run now: time is up, or the user asked; a second interrupt ends what the first let finish."""
@@ -220,6 +220,7 @@ class Experiment:
     def _handle(self, event: Event) -> Turn:
         """Take an event in; an attempt that is over or wanted no more is forgotten at once, so that a late answer changes nothing."""
         turn = self.state.handle(event)
+        self._notices.extend(turn.notices)
         if self._method is not None:
             self._method.note(turn)
         if isinstance(event, AttemptFinished | AttemptLost):
@@ -262,8 +263,9 @@ class Experiment:
         self._snapshot_size = self._journal.save_snapshot(self.state.turn, self.state.snapshot(), method_state)
         self._snapshot_turn = self.state.turn
 
-    def _step(self, engine: Engine, notices: Sequence[str], elapsed_s: float) -> Step:
+    def _step(self, engine: Engine, elapsed_s: float) -> Step:
         state = self.state
+        notices, self._notices = self._notices, []
         return Step(
             counts=state.counts,
             running=len(self._running),

@@ -10,19 +10,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from shadho_like.driver import Shadho
-from shadho_like.errors import OptionError, nearest
+from shadho_like.errors import OptionError
 from shadho_like.experiment import Step
+from shadho_like.experiment_config import CUSTOM, RESOURCES, ExperimentConfig, read_config
 from shadho_like.journal import copy_journal
 from shadho_like.paths import ExperimentPaths
 from shadho_like.searcher.base import SearcherState, SearchMethod
 from shadho_like.trial import TrialState
 
-_KEYS = ("description", "engine", "entrypoint", "hyperparameters", "max_restarts", "name", "resources", "searcher")
-_SEARCHER_KEYS = ("metric", "name", "smaller_is_better")
-_RESOURCES = {"slots_per_trial": "gpus", "cores": "cores", "memory": "memory", "disk": "disk"}
 _MAX_RESTARTS = 5
 
 
@@ -63,24 +59,23 @@ class LocalSearchRunner:
             MethodError: the search method raised; everything before is kept.
         """
         config = _checked(exp_config)
-        wanted = config["searcher"]
         opt = Shadho(
-            config["entrypoint"],
-            config.get("hyperparameters") or {},
-            name=config.get("name") or "custom",
+            config.entrypoint,
+            config.space,
+            name=config.name or "custom",
             directory=self._searcher_dir,
             method=self._search_method,
-            metric=wanted["metric"],
-            smaller_is_better=wanted.get("smaller_is_better", True),
-            max_resubmissions=config.get("max_restarts", _MAX_RESTARTS),
+            metric=config.searcher.metric,
+            smaller_is_better=config.searcher.smaller_is_better,
+            max_resubmissions=_MAX_RESTARTS if config.max_restarts is None else config.max_restarts,
             timeout=None,
-            engine=config.get("engine", "auto"),
+            engine=config.engine,
         )
         for path in (*_entries(model_dir), *(includes or ())):
             opt.add_input_file(path)
-        for key, value in (config.get("resources") or {}).items():
+        for key, value in config.resources.items():
             if value:
-                setattr(opt.config.workqueue, _RESOURCES[key], value)
+                setattr(opt.config.workqueue, RESOURCES[key], value)
         opt.listeners.append(lambda step: self._on_step(opt, step))
         try:
             self.best_value = opt.run().best_value
@@ -154,38 +149,12 @@ def _entries(model_dir: str | Path | None) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.name != "__pycache__")
 
 
-def _checked(exp_config: Mapping[str, Any] | str | Path) -> Mapping[str, Any]:
-    """Return the configuration, with what is needed in it and nothing that would be ignored."""
-    config = _read(exp_config) if isinstance(exp_config, str | Path) else exp_config
-    _check_keys("", config, _KEYS, ("entrypoint", "searcher"))
-    _check_keys("searcher.", config["searcher"], _SEARCHER_KEYS, ("name", "metric"))
-    _check_keys("resources.", config.get("resources") or {}, tuple(_RESOURCES), ())
-    if config["searcher"]["name"] != "custom":
-        message = f"searcher.name must be custom for a search method of your own, not {config['searcher']['name']!r}"
+def _checked(exp_config: Mapping[str, Any] | str | Path) -> ExperimentConfig:
+    """Return the configuration, which has a command and a search method of the user's own."""
+    config = read_config(exp_config)
+    if config.searcher.name != CUSTOM:
+        message = f"searcher.name must be custom for a search method of your own, not {config.searcher.name!r}"
         raise OptionError(message)
-    if not isinstance(config["entrypoint"], str):
-        message = f"entrypoint must be a shell command, not {config['entrypoint']!r}"
-        raise OptionError(message)
+    if config.entrypoint is None:
+        raise OptionError("the configuration lacks entrypoint")
     return config
-
-
-def _read(path: str | Path) -> Any:
-    try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        message = f"{path} cannot be read: {' '.join(str(error).split())}"
-        raise OptionError(message) from error
-
-
-def _check_keys(where: str, value: Any, known: tuple[str, ...], needed: tuple[str, ...]) -> None:
-    if not isinstance(value, Mapping):
-        message = f"{where.rstrip('.') or 'the configuration'} must be a mapping, not {value!r}"
-        raise OptionError(message)
-    for key in value:
-        if key not in known:
-            message = f"{where}{key} is no key of the configuration: {nearest(str(key), known)}"
-            raise OptionError(message)
-    for key in needed:
-        if key not in value:
-            message = f"the configuration lacks {where}{key}"
-            raise OptionError(message)

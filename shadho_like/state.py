@@ -270,6 +270,7 @@ class ExperimentState:
         """Make a trial, or hold the wish back while the run's limit is reached."""
         request_id = operation.request_id
         if request_id in self.searcher.trials_created or request_id in self._withheld_ids:
+            self._draft.notices.append(f"the search method {self.method.called} created trial {request_id} twice; the second is refused")
             return []
         if self._run is not None and self._run.max_trials is not None and self._created >= self._run.max_trials:
             self._withheld.append(operation)

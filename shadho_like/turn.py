@@ -21,6 +21,7 @@ class Turn:
         attempts: the attempts that it changed.
         wanted: attempts that are to run from now on.
         unwanted: attempts that are to run no more.
+        notices: lines for the person at the terminal; they are not kept.
     """
 
     number: int
@@ -30,6 +31,7 @@ class Turn:
     attempts: tuple[AttemptRecord, ...]
     wanted: tuple[Attempt, ...]
     unwanted: tuple[AttemptId, ...]
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -42,6 +44,7 @@ class Draft:
     attempts: list[AttemptRecord] = field(default_factory=list)
     wanted: dict[AttemptId, Attempt] = field(default_factory=dict)
     unwanted: list[AttemptId] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
 
     def turn(self, number: int, event: Event) -> Turn:
         """Return the turn that this has become."""
@@ -53,4 +56,5 @@ class Draft:
             tuple(self.attempts),
             tuple(self.wanted.values()),
             tuple(self.unwanted),
+            tuple(self.notices),
         )

@@ -29,6 +29,10 @@ COMMANDS = {
     "python driver.py": ("tests/test_examples.py", '["python", "driver.py"]'),
     "scripts/quickstart.sh": ("tests/test_house.py", "def test_quickstart"),
     "scripts/test.sh": (".ci/run", "scripts/test.sh"),
+    "shadho preview-search examples/asha_digits/experiment.yaml --workers 8 --seconds 30": (
+        "tests/cli/test_preview_search.py",
+        '"preview-search", EXAMPLE, "--workers", "8", "--seconds", "30"',
+    ),
     "shadho status experiments/sin": None,
     "shadho trials experiments/sin": None,
     "shadho trials experiments/sin --csv > trials.csv": None,

@@ -28,9 +28,11 @@ _NO_WORK = "(--idle-timeout)"
 _WRONG_PASSWORD = ("wrong password for manager", "this manager requires a password")
 _DISCONNECTED = "disconnected from manager"
 
-# It sleeps for 5 s between the loss of its connection and the line that says so, and not at all when the manager sent it home:
-# the only difference that can be seen. A look this often finds the loss in between.
+# It sleeps for 5 s between the loss of its connection and the line that says so; when the manager sent it home, it only tidies up
+# first: the only difference that can be seen. A look this often finds the loss in between, and a second one so much later that
+# nothing was tidied up.
 _CHECK_S = 1.5
+_TIDY_S = 2.5
 _GRACE_S = 5.0
 
 
@@ -143,6 +145,7 @@ class Connection:
             while self._exit is None:
                 self._watch(_CHECK_S)
                 if self.connected and self._exit is None and not _has_socket(self._pid):
+                    self._watch_for(_TIDY_S)
                     self._finish(End.LOST)
             while self._read():
                 pass
@@ -163,6 +166,12 @@ class Connection:
         if self._program.signals in ready:
             os.read(self._program.signals, 4096)
         self._collect(0 if closed else os.WNOHANG)
+
+    def _watch_for(self, seconds: float) -> None:
+        """Watch it for so long, or to its end."""
+        due_s = time.monotonic() + seconds
+        while self._exit is None and (left_s := due_s - time.monotonic()) > 0:
+            self._watch(left_s)
 
     def _collect(self, flags: int) -> None:
         """Collect ended children, with no flags until `work_queue_worker` is among them."""
@@ -222,11 +231,9 @@ class Connection:
 
     def _leave(self) -> None:
         """Let it tell the manager; a second signal, or the time, ends the wait."""
-        due_s = time.monotonic() + _GRACE_S
         with suppress(Signalled):
             self._terminate()
-            while self._exit is None and time.monotonic() < due_s:
-                self._watch(max(0.1, due_s - time.monotonic()))
+            self._watch_for(_GRACE_S)
 
     def _outcome(self) -> End:
         if self._end is not None:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from shadho_like import __version__
-from shadho_like.errors import ShadhoError, UserError
+from shadho_like.errors import OptionError, ShadhoError, UserError
 
 if TYPE_CHECKING:
+    from shadho_like.preview import Preview
     from shadho_like.trial import Trial
 
 
@@ -71,6 +72,33 @@ def trials(directory: Path, form: str | None) -> None:
             _print_table(journal.trials(), metric)
 
 
+@cli.command("preview-search")
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--workers", type=click.IntRange(min=1), default=16, show_default=True, help="How many trials run at once.")
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True, help="Of a unit of length.")
+@click.option("--max-trials", type=click.IntRange(min=1), help="End a search that has no end of its own after so many.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def preview_search(config: Path, workers: int, seconds: float, max_trials: int | None, *, as_json: bool) -> None:
+    """Print how many trials the search in CONFIG would train how long, and the time that takes. Nothing is run.
+
+    Example: shadho preview-search asha.yaml --workers 8 --seconds 90
+    """
+    from shadho_like import searcher
+    from shadho_like.experiment_config import read_config
+    from shadho_like.preview import preview
+
+    with _said_plainly():
+        wanted = read_config(config)
+        chosen = wanted.searcher
+        method = chosen.create(wanted.space, seed=0)
+        if max_trials is None and searcher.takes_key(chosen.name, "max_trials") and chosen.keys.get("max_trials") is None:
+            message = f"{config}: {chosen.name} has no end of its own: give searcher.max_trials there, or --max-trials here"
+            raise OptionError(message)
+        seen = preview(method, workers=workers, unit_s=seconds, max_trials=max_trials)
+        value = {"searcher": chosen.name, "trials": seen.reached, "length": seen.total, "work_s": seen.work_s, "took_s": seen.took_s}
+        click.echo(json.dumps(value) if as_json else "\n".join(_preview_lines(chosen.name, seen)))
+
+
 def main() -> None:
     """Run the command."""
     cli(prog_name="shadho")
@@ -86,6 +114,20 @@ def _status_lines(value: dict[str, Any]) -> Iterator[str]:
     if best:
         yield f"best {value['metric']}: {best['metric']} (trial {best['number']})"
         yield f"hyperparameters: {json.dumps(best['hyperparameters'])}"
+
+
+def _preview_lines(name: str, seen: Preview) -> Iterator[str]:
+    yield f"{name}: {sum(seen.reached.values())} trials"
+    yield "length  trials that end there"
+    for length, count in seen.reached.items():
+        yield f"{length:6}  {count}"
+    busy = seen.work_s / (seen.workers * seen.took_s)
+    yield f"all together {seen.total} units of length, {_hours(seen.work_s)} of work"
+    yield f"on {seen.workers} workers {_hours(seen.took_s)}, {busy:.0%} of them busy"
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"
 
 
 def _print_table(trials: Iterable[Trial], metric: str) -> None:

@@ -300,7 +300,7 @@ def _serve(settings: dict[str, Any], orders: _Orders, reports: _Reports, binding
             if "submit" in order:
                 tasks.submit(order)
             elif "release" in order:
-                queue.shutdown_workers(0)
+                importlib.import_module("workqueue_release").release(queue)
             else:
                 for number in order["cancel"]:
                     tasks.cancel(number)

@@ -98,9 +98,13 @@ class ManagerProcess:
 
     def flush(self) -> None:
         """Send what did not fit before."""
-        with suppress(BlockingIOError, BrokenPipeError):
+        try:
             while self._unsent:
                 self._unsent = self._unsent[os.write(self._orders.fileno(), self._unsent) :]
+        except BlockingIOError:
+            pass
+        except BrokenPipeError:
+            self._unsent = b""
 
     def read(self) -> list[dict[str, Any]]:
         """Return what is to be heard now."""
@@ -120,6 +124,8 @@ class ManagerProcess:
     def close(self) -> None:
         """End it, and with it everything that runs on its workers, and them too: nothing more is to come."""
         self.send({"release": True})
+        while self._unsent and select.select([], [self._orders], [], _END_S)[1]:
+            self.flush()
         self._orders.close()
         try:
             self._process.wait(_END_S)

@@ -13,7 +13,8 @@ from shadho_like.space.domain import Domain
 from shadho_like.space.domains import DOMAINS, Choice, Constant, Power
 from shadho_like.space.nodes import Dependent, Group, Leaf, Listed, Node
 
-_FLAGS = ("exclusive", "optional")
+FLAGS = ("exclusive", "optional")
+"""The keys of a nested dict that say which of its children are drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,8 @@ def build(written: Any, path: str = "") -> Node:
     if isinstance(written, Scope):
         return _group(written.domains, path, {"exclusive": written.exclusive, "optional": written.optional})
     if isinstance(written, Mapping):
-        flags = {key: written[key] for key in _FLAGS if key in written}
-        return _group({key: value for key, value in written.items() if key not in _FLAGS}, path, flags)
+        flags = {key: written[key] for key in FLAGS if key in written}
+        return _group({key: value for key, value in written.items() if key not in FLAGS}, path, flags)
     if isinstance(written, Repeat):
         if isinstance(written.n, bool) or not isinstance(written.n, int) or written.n < 1:
             message = f"repeat needs a whole number of at least 1, not {written.n!r}"

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command import shadho
 
 from shadho_like import Shadho, __version__, rand, spaces
 from shadho_like.filelock import FileLock
@@ -30,11 +31,6 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     space = spaces.scope(exclusive=True, even={"x": rand.uniform(0, 1)}, odd={"y": rand.uniform(0, 1)})
     Shadho(objective, space, directory=folder, name="small", max_tasks=20, workers=0, seed=3).run()
     return folder
-
-
-def shadho(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from shadho_like.cli.main import main; main()", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_status(directory: Path) -> None:

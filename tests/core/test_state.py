@@ -240,3 +240,6 @@ def test_the_newest_length_counts_and_a_second_creation_is_refused() -> None:
     world.start()
     assert len(world.trials) == 1
     assert world.trials[0].length == 5
+    notices = [notice for turn in world.turns for notice in turn.notices]
+    assert len(notices) == 1
+    assert "twice; the second is refused" in notices[0]

@@ -9,6 +9,7 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
 from e2e.processes import Environment, counts, running, until
 
 from shadho_like.result import Result
@@ -63,6 +64,18 @@ def test_trials_side_by_side(tmp_path: Path, environment: Environment) -> None:
     assert "custom_asha: 30 trials, 0 failures" in run(folder, environment)
     assert Result(folder / "experiments/custom_asha").counts == {"COMPLETED": 30}
     assert run(folder, environment).count("Trials: 30 completed") == 1
+
+
+@pytest.mark.usefixtures("work_queue_installed")
+def test_on_work_queue(tmp_path: Path, environment: Environment) -> None:
+    folder = copied(tmp_path / "example", one_at_a_time=False)
+    with (folder / "custom_config.yaml").open("a") as config:
+        config.write("engine: workqueue\n")
+    with running(["wq_worker", "-M", "custom_asha"], folder, environment) as worker:
+        assert "custom_asha: 30 trials, 0 failures" in run(folder, environment)
+        worker.communicate()
+    assert worker.returncode == 0
+    assert Result(folder / "experiments/custom_asha").counts == {"COMPLETED": 30}
 
 
 def test_inside_of_a_trial_killed_at_five_points(tmp_path: Path, environment: Environment) -> None:
