@@ -10,15 +10,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from shadho_like.errors import InternalError, MethodError
+from shadho_like.errors import MethodError
 from shadho_like.events import AttemptFinished, AttemptLost, AttemptStarted, Event, RunStarted, RunStopping, event_from_json
 from shadho_like.operations import LATEST_OF, Close, Create, ExitedReason, Operation, Progress, Shutdown, ValidateAfter, operation_from_json
 from shadho_like.searcher.base import BuiltInMethod, SearcherState
 from shadho_like.trial import (
-    TRANSITIONS,
-    Attempt,
-    AttemptId,
-    AttemptRecord,
     Failure,
     FailureKind,
     RequestId,
@@ -27,6 +23,7 @@ from shadho_like.trial import (
     TrialState,
     trial_seed,
 )
+from shadho_like.trial_table import TrialTable
 from shadho_like.turn import Draft, Turn
 
 MAX_LOST_IN_A_ROW = 20
@@ -46,7 +43,6 @@ class ExperimentState:
 
     Attributes:
         turn: the number of the last turn.
-        counts: how many trials are in each state.
         lost_attempts: attempts that machines lost, in all.
         best: the best completed trial, if any.
         progress: how far the search is, 0 to 1, as far as its method knows.
@@ -56,7 +52,6 @@ class ExperimentState:
 
     def __init__(self, method: BuiltInMethod, *, experiment: str, seed: int, smaller_is_better: bool) -> None:
         self.turn = 0
-        self.counts: Counter[TrialState] = Counter()
         self.lost_attempts = 0
         self.best: Best | None = None
         self.progress = 0.0
@@ -66,26 +61,20 @@ class ExperimentState:
         self._seed = seed
         self._smaller_is_better = smaller_is_better
         self._run: RunStarted | None = None
-        self._created = 0
-        self._open: dict[int, Trial] = {}
-        self._numbers: dict[RequestId, int] = {}
+        self._trials = TrialTable()
         self._withheld: deque[Operation] = deque()
         self._withheld_ids: set[RequestId] = set()
-        self._wanted: set[AttemptId] = set()
-        self._draft = Draft(0.0)
 
     def snapshot(self) -> dict[str, Any]:
         """Return the whole state as plain data, for `restore`; its size goes with the open trials, not with all of them."""
         return {
             "turn": self.turn,
-            "counts": {state.value: count for state, count in self.counts.items()},
+            **self._trials.to_json(),
             "lost_attempts": self.lost_attempts,
             "best": [self.best.trial, self.best.metric] if self.best else None,
             "progress": self.progress,
             "run": self._run.to_json() if self._run else None,
             "stopping": self.stopping.to_json() if self.stopping else None,
-            "created": self._created,
-            "open": [trial.to_json() for trial in self._open.values()],
             "withheld": [operation.to_json() for operation in self._withheld],
             "searcher": self.searcher.to_json(),
             "method": self.method.state_to_json(),
@@ -94,34 +83,36 @@ class ExperimentState:
     def restore(self, value: Mapping[str, Any]) -> None:
         """Become what `snapshot` gave; what is wanted follows from the trials."""
         self.turn = value["turn"]
-        self.counts = Counter({TrialState(state): count for state, count in value["counts"].items()})
+        self._trials.restore(value)
         self.lost_attempts = value["lost_attempts"]
         self.best = Best(*value["best"]) if value["best"] else None
         self.progress = value["progress"]
         self._run = cast(RunStarted, event_from_json(value["run"])) if value["run"] else None
         self.stopping = cast(RunStopping, event_from_json(value["stopping"])) if value["stopping"] else None
-        self._created = value["created"]
-        self._open = {trial.number: trial for trial in map(Trial.from_json, value["open"])}
-        self._numbers = {trial.request_id: trial.number for trial in self._open.values()}
         self._withheld = deque(map(operation_from_json, value["withheld"]))
         self._withheld_ids = {operation.request_id for operation in self._withheld if isinstance(operation, Create)}
         self.searcher = SearcherState.from_json(value["searcher"])
         self.method.load_state(value["method"])
-        self._wanted = {trial.attempt_id for trial in self._open.values() if self._is_wanted(trial)}
+        self._trials.wanted.update(trial.attempt_id for trial in self._trials if self._is_wanted(trial))
+
+    @property
+    def counts(self) -> Counter[TrialState]:
+        """How many trials are in each state."""
+        return self._trials.counts
 
     @property
     def finished(self) -> bool:
         """Whether nothing more can happen in this run: no attempt is wanted."""
-        return not self._wanted
+        return not self._trials.wanted
 
     @property
     def ended(self) -> bool:
         """Whether the search itself is over, so that no later run would do anything either."""
-        return self.searcher.experiment_completed or not (self._open or self._withheld)
+        return self.searcher.experiment_completed or not (self._trials or self._withheld)
 
     def starting_points(self) -> set[int]:
         """Return the trials from whose checkpoints others begin that have none of their own yet."""
-        begins = (trial.start_from for trial in self._open.values() if trial.validated == 0)
+        begins = (trial.start_from for trial in self._trials if trial.validated == 0)
         return {int(start_from.partition(".")[0]) for start_from in begins if start_from is not None}
 
     def handle(self, event: Event) -> Turn:
@@ -131,7 +122,7 @@ class ExperimentState:
             InternalError: the event cannot be true now, for instance a result of an attempt that is not wanted.
             MethodError: the search method raised, or asked for something that cannot be.
         """
-        self._draft = draft = Draft(event.time_s)
+        self._trials.draft = draft = Draft(event.time_s)
         if isinstance(event, AttemptFinished):
             self._attempt_finished(event)
         elif isinstance(event, AttemptStarted):
@@ -147,67 +138,67 @@ class ExperimentState:
 
     def _run_started(self, event: RunStarted) -> None:
         self._run, self.stopping = event, None
-        self._wanted.clear()
-        for trial in list(self._open.values()):
+        self._trials.wanted.clear()
+        for trial in self._trials:
             if trial.state is TrialState.RUNNING:
                 self._give_up_attempt(trial, "CANCELED", "its driver ended")
         if self.turn == 0:
             self._carry_out(self._ask(self.method.initial_operations))
-        for trial in list(self._open.values()):
+        for trial in self._trials:
             self._want(trial)
         self._release_withheld()
 
     def _run_stopping(self, event: RunStopping) -> None:
         self.stopping = event
-        for attempt_id in sorted(self._wanted):
-            trial = self._open[attempt_id.trial]
+        for attempt_id in sorted(self._trials.wanted):
+            trial = self._trials[attempt_id.trial]
             if trial.state is not TrialState.RUNNING:
-                self._unwant(attempt_id)
+                self._trials.unwant(attempt_id)
             elif not event.drain:
-                self._unwant(attempt_id)
+                self._trials.unwant(attempt_id)
                 self._give_up_attempt(trial, "CANCELED", f"the run was stopped: {event.reason.value}")
 
     def _attempt_started(self, event: AttemptStarted) -> None:
-        trial = self._trial_of(event.attempt)
-        trial = self._move(trial, TrialState.RUNNING, started_s=trial.started_s or event.time_s, host=event.host)
-        self._record(trial, "RUNNING", event.time_s)
+        trial = self._trials.of_wanted(event.attempt)
+        trial = self._trials.move(trial, TrialState.RUNNING, started_s=trial.started_s or event.time_s, host=event.host)
+        self._trials.record(trial, "RUNNING", event.time_s)
 
     def _attempt_lost(self, event: AttemptLost) -> None:
-        trial = self._trial_of(event.attempt)
+        trial = self._trials.of_wanted(event.attempt)
         self.lost_attempts += 1
-        self._wanted.discard(event.attempt)
+        self._trials.wanted.discard(event.attempt)
         if trial.state is not TrialState.RUNNING:
-            trial = self._move(trial, TrialState.RUNNING, host=event.host)
+            trial = self._trials.move(trial, TrialState.RUNNING, host=event.host)
         if trial.lost >= MAX_LOST_IN_A_ROW:
-            self._record(trial, "LOST", None, Failure(FailureKind.LOST_WORKER, event.reason))
+            self._trials.record(trial, "LOST", None, Failure(FailureKind.LOST_WORKER, event.reason))
             message = f"lost {trial.lost + 1} machines in a row, the last one: {event.reason}"
             self._exit_early(trial, Failure(FailureKind.LOST_WORKER, message), ExitedReason.ERRORED)
             return
         self._want(self._give_up_attempt(replace(trial, lost=trial.lost + 1), "LOST", event.reason))
 
     def _attempt_finished(self, event: AttemptFinished) -> None:
-        trial = self._trial_of(event.attempt)
-        self._wanted.discard(event.attempt)
+        trial = self._trials.of_wanted(event.attempt)
+        self._trials.wanted.discard(event.attempt)
         if trial.state is not TrialState.RUNNING:
-            trial = self._move(trial, TrialState.RUNNING, started_s=trial.started_s or event.started_s, host=event.host)
+            trial = self._trials.move(trial, TrialState.RUNNING, started_s=trial.started_s or event.started_s, host=event.host)
         if isinstance(event.outcome, Success):
-            self._record(trial, "COMPLETED", event.started_s)
+            self._trials.record(trial, "COMPLETED", event.started_s)
             self._validated(trial, event.outcome)
         elif event.outcome.kind is FailureKind.PREEMPTED:
             self._want(self._give_up_attempt(trial, "PREEMPTED", event.outcome.message))
         else:
-            self._record(trial, "FAILED", event.started_s, event.outcome)
+            self._trials.record(trial, "FAILED", event.started_s, event.outcome)
             self._failed(trial, event.outcome)
 
     def _validated(self, trial: Trial, outcome: Success) -> None:
         validated = replace(trial, metric=outcome.metric, metrics=outcome.metrics, validated=trial.length, lost=0)
-        trial = self._move(validated, TrialState.PAUSED)
+        trial = self._trials.move(validated, TrialState.PAUSED)
         self._consider_best(trial.number, outcome.metric)
         self.searcher.trial_progress[trial.request_id] = trial.length
         answer = self._ask(self.method.on_validation_completed, trial.request_id, outcome.metric, trial.length)
         self._carry_out(answer)
-        trial = self._open.get(trial.number, trial)
-        if trial.closing and trial.validated >= trial.length and trial.number in self._open:
+        trial = self._trials.get(trial.number) or trial
+        if trial.closing and trial.validated >= trial.length and self._trials.get(trial.number):
             self._complete(trial)
 
     def _failed(self, trial: Trial, failure: Failure) -> None:
@@ -215,21 +206,21 @@ class ExperimentState:
             self._exit_early(trial, failure, ExitedReason.INVALID_HP)
         elif self._run is not None and trial.restarts < self._run.max_restarts:
             again = replace(trial, restarts=trial.restarts + 1, attempt=trial.attempt + 1, lost=0)
-            self._want(self._move(again, TrialState.PENDING))
+            self._want(self._trials.move(again, TrialState.PENDING))
         else:
             self._exit_early(trial, failure, ExitedReason.ERRORED)
 
     def _give_up_attempt(self, trial: Trial, state: str, reason: str) -> Trial:
         """Put a running trial back to where its next attempt can begin."""
-        self._record(trial, state, None, Failure(FailureKind.LOST_WORKER, reason) if state == "LOST" else None)
-        return self._move(replace(trial, attempt=trial.attempt + 1), TrialState.PENDING)
+        self._trials.record(trial, state, None, Failure(FailureKind.LOST_WORKER, reason) if state == "LOST" else None)
+        return self._trials.move(replace(trial, attempt=trial.attempt + 1), TrialState.PENDING)
 
     def _complete(self, trial: Trial) -> None:
-        self._move(trial, TrialState.COMPLETED, finished_s=self._draft.time_s)
+        self._trials.move(trial, TrialState.COMPLETED, finished_s=self._trials.draft.time_s)
         self._closed(trial.request_id)
 
     def _exit_early(self, trial: Trial, failure: Failure, reason: ExitedReason) -> None:
-        self._move(trial, TrialState.FAILED, failure=failure, finished_s=self._draft.time_s)
+        self._trials.move(trial, TrialState.FAILED, failure=failure, finished_s=self._trials.draft.time_s)
         self.searcher.failures.add(trial.request_id)
         self._carry_out(self._ask(self.method.on_trial_exited_early, trial.request_id, reason))
         self._closed(trial.request_id)
@@ -250,7 +241,7 @@ class ExperimentState:
         if not isinstance(operations, list) or not all(isinstance(operation, Operation) for operation in operations):
             message = f"the search method's {where} must return a list of operations, not {operations!r:.200}"
             raise MethodError(message)
-        self._draft.operations.extend(operations)
+        self._trials.draft.operations.extend(operations)
         return operations
 
     def _carry_out(self, operations: Iterable[Operation]) -> None:
@@ -270,26 +261,24 @@ class ExperimentState:
         """Make a trial, or hold the wish back while the run's limit is reached."""
         request_id = operation.request_id
         if request_id in self.searcher.trials_created or request_id in self._withheld_ids:
-            self._draft.notices.append(f"the search method {self.method.called} created trial {request_id} twice; the second is refused")
+            notice = f"the search method {self.method.called} created trial {request_id} twice; the second is refused"
+            self._trials.draft.notices.append(notice)
             return []
-        if self._run is not None and self._run.max_trials is not None and self._created >= self._run.max_trials:
+        if self._run is not None and self._run.max_trials is not None and self._trials.created >= self._run.max_trials:
             self._withheld.append(operation)
             self._withheld_ids.add(request_id)
             return []
-        number = self._created
-        self._created += 1
-        self._numbers[request_id] = number
+        number = self._trials.created
         self.searcher.trials_created.add(request_id)
-        trial = Trial(number, request_id, operation.hparams, trial_seed(self._seed, number), self._draft.time_s)
-        self._keep(replace(trial, start_from=self._source(operation.checkpoint)))
-        self.counts[TrialState.PENDING] += 1
+        trial = Trial(number, request_id, operation.hparams, trial_seed(self._seed, number), self._trials.draft.time_s)
+        self._trials.add(replace(trial, start_from=self._source(operation.checkpoint)))
         return self._ask(self.method.on_trial_created, request_id)
 
     def _source(self, checkpoint: str | None) -> str | None:
         """Return where a new trial starts from: a checkpoint's id, or the number of the trial whose newest it is."""
         if checkpoint is None or not checkpoint.startswith(LATEST_OF):
             return checkpoint
-        number = self._numbers.get(RequestId(checkpoint[len(LATEST_OF) :]))
+        number = self._trials.number_of(RequestId(checkpoint[len(LATEST_OF) :]))
         if number is None:
             message = f"the search method starts a trial from the checkpoint of one that is not open: {checkpoint}"
             raise MethodError(message)
@@ -306,92 +295,46 @@ class ExperimentState:
         if request_id in self._withheld_ids:
             self._withheld.append(operation)
             return
-        number = self._numbers.get(request_id)
+        number = self._trials.number_of(request_id)
         if number is None:
             if request_id in self.searcher.trials_created:
                 return
             message = f"the search method asked for {type(operation).__name__} of a trial that it never created: {request_id}"
             raise MethodError(message)
-        trial = self._open[number]
+        trial = self._trials[number]
         if isinstance(operation, ValidateAfter):
-            self._want(self._keep(replace(trial, length=operation.length)))
+            self._want(self._trials.keep(replace(trial, length=operation.length)))
         elif operation.stop:
             self._stop(trial)
         elif trial.validated >= trial.length:
-            self._complete(self._move(trial, TrialState.RUNNING) if trial.state is TrialState.PENDING else trial)
+            self._complete(self._trials.move(trial, TrialState.RUNNING) if trial.state is TrialState.PENDING else trial)
         else:
-            self._keep(replace(trial, closing=True))
+            self._trials.keep(replace(trial, closing=True))
 
     def _stop(self, trial: Trial) -> None:
-        if trial.attempt_id in self._wanted:
-            self._unwant(trial.attempt_id)
-            if trial.state is TrialState.RUNNING:
-                self._record(trial, "CANCELED", None)
-        self._move(trial, TrialState.STOPPED, finished_s=self._draft.time_s)
+        self._trials.withdraw(trial)
+        self._trials.move(trial, TrialState.STOPPED, finished_s=self._trials.draft.time_s)
         self._closed(trial.request_id)
 
     def _shut_down(self, operation: Shutdown) -> None:
         state = TrialState.CANCELED if operation.cancel else TrialState.STOPPED
         self._withheld.clear()
         self._withheld_ids.clear()
-        for trial in list(self._open.values()):
-            if trial.attempt_id in self._wanted:
-                self._unwant(trial.attempt_id)
-                if trial.state is TrialState.RUNNING:
-                    self._record(trial, "CANCELED", None)
-            self._move(trial, state, finished_s=self._draft.time_s)
+        for trial in self._trials:
+            self._trials.withdraw(trial)
+            self._trials.move(trial, state, finished_s=self._trials.draft.time_s)
             self.searcher.trials_closed.add(trial.request_id)
         self.searcher.experiment_completed = True
         self.searcher.experiment_failed = operation.failure
 
     def _want(self, trial: Trial) -> None:
         """See to it that a trial with training left has an attempt that is wanted."""
-        attempt_id = trial.attempt_id
-        if self.stopping is not None or trial.validated >= trial.length or attempt_id in self._wanted:
-            return
-        if trial.state is TrialState.PAUSED:
-            trial = self._move(replace(trial, attempt=trial.attempt + 1), TrialState.PENDING)
-            attempt_id = trial.attempt_id
-        self._wanted.add(attempt_id)
-        wanted = Attempt(attempt_id, trial.hparams, trial.seed, trial.length, trial.validated, trial.start_from)
-        self._draft.wanted[attempt_id] = wanted
+        if self.stopping is None and trial.validated < trial.length:
+            self._trials.want(trial)
 
     def _is_wanted(self, trial: Trial) -> bool:
         waits = trial.state is TrialState.PENDING and trial.validated < trial.length and self.stopping is None
         return waits or trial.state is TrialState.RUNNING
-
-    def _unwant(self, attempt_id: AttemptId) -> None:
-        self._wanted.discard(attempt_id)
-        if self._draft.wanted.pop(attempt_id, None) is None:
-            self._draft.unwanted.append(attempt_id)
-
-    def _trial_of(self, attempt_id: AttemptId) -> Trial:
-        if attempt_id not in self._wanted:
-            message = f"attempt {attempt_id} is not wanted, yet an event names it"
-            raise InternalError(message)
-        return self._open[attempt_id.trial]
-
-    def _keep(self, trial: Trial) -> Trial:
-        self._draft.trials[trial.number] = trial
-        self._open[trial.number] = trial
-        return trial
-
-    def _move(self, trial: Trial, state: TrialState, **changes: Any) -> Trial:
-        """Give a trial another state, if the table of transitions allows it."""
-        if state not in TRANSITIONS[trial.state]:
-            message = f"trial {trial.number} cannot go from {trial.state.value} to {state.value}"
-            raise InternalError(message)
-        self.counts[trial.state] -= 1
-        self.counts[state] += 1
-        moved = self._keep(replace(trial, state=state, **changes))
-        if state.final:
-            del self._open[trial.number]
-            del self._numbers[trial.request_id]
-        return moved
-
-    def _record(self, trial: Trial, state: str, started_s: float | None, failure: Failure | None = None) -> None:
-        finished_s = None if state == "RUNNING" else self._draft.time_s
-        self._draft.attempts.append(AttemptRecord(trial.attempt_id, state, trial.host, started_s, finished_s, failure))
 
     def _consider_best(self, trial: int, metric: float) -> None:
         if self.best is None or (metric < self.best.metric if self._smaller_is_better else metric > self.best.metric):

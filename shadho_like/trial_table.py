@@ -1,0 +1,139 @@
+"""The trials that are not over, and the attempts of theirs that should run. Pure; each change goes into the turn's draft.
+
+Of trials that are over only their number in each state is kept, so that memory goes with the open ones.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from shadho_like.errors import InternalError
+from shadho_like.trial import TRANSITIONS, Attempt, AttemptId, AttemptRecord, Failure, RequestId, Trial, TrialState
+from shadho_like.turn import Draft
+
+
+class TrialTable:
+    """Open trials by number.
+
+    Attributes:
+        counts: how many trials are in each state, those that are over too.
+        created: how many trials there have been.
+        wanted: the attempts that should run now.
+        draft: the turn that is being made.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Counter[TrialState] = Counter()
+        self.created = 0
+        self.wanted: set[AttemptId] = set()
+        self.draft = Draft(0.0)
+        self._open: dict[int, Trial] = {}
+        self._numbers: dict[RequestId, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[Trial]:
+        """Iterate over the open trials as they are now; they may be changed meanwhile."""
+        return iter(list(self._open.values()))
+
+    def __getitem__(self, number: int) -> Trial:
+        return self._open[number]
+
+    def get(self, number: int) -> Trial | None:
+        """Return a trial if it is open."""
+        return self._open.get(number)
+
+    def number_of(self, request_id: RequestId) -> int | None:
+        """Return the number of the open trial that the search method calls by this name."""
+        return self._numbers.get(request_id)
+
+    def of_wanted(self, attempt_id: AttemptId) -> Trial:
+        """Return the trial of an attempt that should run.
+
+        Raises:
+            InternalError: it should not.
+        """
+        if attempt_id not in self.wanted:
+            message = f"attempt {attempt_id} is not wanted, yet an event names it"
+            raise InternalError(message)
+        return self._open[attempt_id.trial]
+
+    def add(self, trial: Trial) -> Trial:
+        """Take a new trial in."""
+        self.created += 1
+        self.counts[trial.state] += 1
+        self._numbers[trial.request_id] = trial.number
+        return self.keep(trial)
+
+    def keep(self, trial: Trial) -> Trial:
+        """Put a changed trial in its place; its state is as before."""
+        self.draft.trials[trial.number] = trial
+        self._open[trial.number] = trial
+        return trial
+
+    def move(self, trial: Trial, state: TrialState, **changes: Any) -> Trial:
+        """Give a trial another state, and other values; one that is over is forgotten.
+
+        Raises:
+            InternalError: the table of transitions does not have it.
+        """
+        if state not in TRANSITIONS[trial.state]:
+            message = f"trial {trial.number} cannot go from {trial.state.value} to {state.value}"
+            raise InternalError(message)
+        self.counts[trial.state] -= 1
+        self.counts[state] += 1
+        moved = self.keep(replace(trial, state=state, **changes))
+        if state.final:
+            del self._open[trial.number]
+            del self._numbers[trial.request_id]
+        return moved
+
+    def want(self, trial: Trial) -> None:
+        """Have a trial's next attempt run, unless it is wanted already."""
+        attempt_id = trial.attempt_id
+        if attempt_id in self.wanted:
+            return
+        if trial.state is TrialState.PAUSED:
+            trial = self.move(replace(trial, attempt=trial.attempt + 1), TrialState.PENDING)
+            attempt_id = trial.attempt_id
+        self.wanted.add(attempt_id)
+        wanted = Attempt(attempt_id, trial.hparams, trial.seed, trial.length, trial.validated, trial.start_from)
+        self.draft.wanted[attempt_id] = wanted
+
+    def unwant(self, attempt_id: AttemptId) -> None:
+        """Have an attempt run no more."""
+        self.wanted.discard(attempt_id)
+        if self.draft.wanted.pop(attempt_id, None) is None:
+            self.draft.unwanted.append(attempt_id)
+
+    def withdraw(self, trial: Trial) -> None:
+        """Have a trial's attempt run no more, where one is wanted, and put down that it was called off."""
+        if trial.attempt_id in self.wanted:
+            self.unwant(trial.attempt_id)
+            if trial.state is TrialState.RUNNING:
+                self.record(trial, "CANCELED", None)
+
+    def record(self, trial: Trial, state: str, started_s: float | None, failure: Failure | None = None) -> None:
+        """Put down how a trial's attempt stands."""
+        finished_s = None if state == "RUNNING" else self.draft.time_s
+        self.draft.attempts.append(AttemptRecord(trial.attempt_id, state, trial.host, started_s, finished_s, failure))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plain form, without what is wanted."""
+        return {
+            "counts": {state.value: count for state, count in self.counts.items()},
+            "created": self.created,
+            "open": [trial.to_json() for trial in self._open.values()],
+        }
+
+    def restore(self, value: Mapping[str, Any]) -> None:
+        """Become what `to_json` gave; nothing is wanted yet."""
+        self.counts = Counter({TrialState(state): count for state, count in value["counts"].items()})
+        self.created = value["created"]
+        self._open = {trial.number: trial for trial in map(Trial.from_json, value["open"])}
+        self._numbers = {trial.request_id: trial.number for trial in self._open.values()}
+        self.wanted.clear()
