@@ -1,7 +1,8 @@
-"""What accelerators this machine has, as the names by which a process is shown one of them. Nothing of CUDA or torch is loaded."""
+"""What this machine has: cores, and accelerators as the names by which a process is shown one. Nothing of CUDA or torch is loaded."""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -13,6 +14,14 @@ _PATIENCE_S = 30.0
 _INDEX = re.compile(r"\d+")
 _NAMED = re.compile(r"(GPU|MIG)-\S+")
 _LISTED = re.compile(r"(?P<gpu>GPU (?P<index>\d+):)?.*\(UUID: (?P<uuid>\S+)\)")
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
 
 
 def gpus(environment: Mapping[str, str]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 import shadho_worker
 
@@ -23,6 +23,7 @@ from shadho_like.engine.clock import SteadyClock
 from shadho_like.engine.commands import end_failure
 from shadho_like.engine.devices import Device, Devices
 from shadho_like.engine.job_file import Answer, dumps, loads, new_file, read_all
+from shadho_like.engine.jobs import Job, JobEnd
 from shadho_like.engine.supervision import Ended, Supervision, Task
 from shadho_like.errors import EngineError
 from shadho_like.sandbox import log_tail
@@ -34,33 +35,6 @@ _PROGRAM = (
 )
 _MOST_LOSSES = 3
 _MOST_DEATHS = 5
-
-
-class Job(Protocol):
-    """What a pool runs; its result goes back to the driver."""
-
-    def run(self) -> Any:
-        """Do the work, in a process of the job's own."""
-
-
-@dataclass(frozen=True, slots=True)
-class JobEnd:
-    """What became of a job.
-
-    Attributes:
-        ticket: the caller's number for it.
-        device: where it ran last, as a value for `CUDA_VISIBLE_DEVICES`; None for the processor.
-        started_s, finished_s: Unix times, in seconds, of its last try.
-        value: what it returned.
-        failure: why it failed; None where it did not.
-    """
-
-    ticket: int
-    device: str | None
-    started_s: float
-    finished_s: float
-    value: Any = None
-    failure: Failure | None = None
 
 
 @dataclass(slots=True)

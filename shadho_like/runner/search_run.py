@@ -1,0 +1,144 @@
+"""One search while it runs: its journal, its experiment's loop, and its engine, step by step, to its answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+from shadho_like.engine.jobs import JobEnd, Jobs
+from shadho_like.errors import InternalError, UserError
+from shadho_like.experiment import RunOptions, Step
+from shadho_like.interrupts import SignalInterrupts
+from shadho_like.journal import JournalReader
+from shadho_like.runner.files import write_answer
+from shadho_like.runner.points import PointsEngine
+from shadho_like.runner.record import Record, open_record, set_aside
+from shadho_like.runner.search import Answer, Search
+from shadho_like.searcher import BuiltInMethod
+
+Say = Callable[[str], None]
+
+
+class SearchRun:
+    """One search.
+
+    Args:
+        search: which one.
+        jobs: where its jobs run.
+        say: prints a line.
+        fresh: whether to forget all results so far.
+
+    Attributes:
+        search: which one.
+        engine: where its points run.
+        answer: what it came to, once it has ended well.
+        error: what its own code did wrong, where it has ended so.
+        last_started: the ticket of the last job that it was given.
+
+    Raises:
+        ExperimentInUse: another process runs this search.
+    """
+
+    def __init__(self, search: Search, jobs: Jobs, say: Say, *, fresh: bool) -> None:
+        self.search = search
+        self.answer: Answer | None = None
+        self.error: UserError | None = None
+        self.last_started = -1
+        self._jobs = jobs
+        self._say = say
+        self._began_s = time.monotonic()
+        self._steps: Iterator[Step] | None = None
+        self._interrupted = False
+        self._replayed = False
+        self._open(fresh=fresh)
+
+    def _open(self, *, fresh: bool) -> None:
+        self._record: Record = open_record(self.search, self._jobs.slots, self._jobs.now(), fresh=fresh)
+        self.engine = PointsEngine(self.search, self._jobs, self._record.since_s)
+
+    @property
+    def active(self) -> bool:
+        """Whether it goes on."""
+        return self.answer is None and self.error is None and not self._interrupted
+
+    @property
+    def method(self) -> BuiltInMethod:
+        """Its search method."""
+        return self._record.experiment.state.method
+
+    def start_next(self, ticket: int) -> None:
+        """Start its next job."""
+        self.last_started = ticket
+        self.engine.start_next(ticket)
+
+    def take(self, end: JobEnd) -> None:
+        """Take in the end of one of its jobs."""
+        try:
+            self.engine.take(end)
+        except UserError as error:
+            self._fail(error)
+
+    def step(self, interrupts: SignalInterrupts) -> None:
+        """Let its experiment take in what happened, until nothing is left that it has not heard."""
+        try:
+            while self.active:
+                if self._steps is None:
+                    options = RunOptions()
+                    self._steps = self._record.experiment.run(self.engine, self._record.launch, options, interrupts)
+                step = next(self._steps, None)
+                if step is None:
+                    self._end()
+                    return
+                for notice in step.notices:
+                    self._say(notice)
+                if not self.engine.delivered:
+                    return
+        except UserError as error:
+            self._fail(error)
+
+    def _end(self) -> None:
+        """Give the answer, once all is done; where results are missing that the journal counts on, play it all once more."""
+        state = self._record.experiment.state
+        if state.stopping is not None:
+            self._interrupted = True
+            return
+        with JournalReader(self.search.directory) as reader:
+            answer = self.search.answer(state.method, reader.trials(), self.engine.kept)
+        if answer is None:
+            self._replay()
+            return
+        path, notices = write_answer(self.search.base_dir, self.search.kind, answer.filed, time.monotonic() - self._began_s)
+        for line in (*notices, *(f"{self.search.base_dir}: {line}" for line in answer.lines)):
+            self._say(line)
+        self._say(f"{self.search.base_dir}: {self._counts()}; all of it: {path}")
+        self.answer = answer
+
+    def _counts(self) -> str:
+        said = f"{self.engine.done} jobs run"
+        if self.engine.found:
+            said += f", {self.engine.found} had been run before"
+        return said + (f", {self.engine.failed} failed" if self.engine.failed else "")
+
+    def _replay(self) -> None:
+        if self._replayed:
+            message = f"{self.search.directory}: results are missing of jobs that have just ended"
+            raise InternalError(message)
+        self._replayed = True
+        self.close()
+        set_aside(self.search)
+        self._steps = None
+        self._open(fresh=False)
+
+    def _fail(self, error: UserError) -> None:
+        self.error = error
+        self._say(f"{self.search.base_dir}: {error}")
+        self.close()
+
+    def close(self) -> None:
+        """Kill what runs, and let go of the journal. May be called twice."""
+        with suppress(StopIteration):
+            if self._steps is not None:
+                self._steps.close()  # type: ignore[attr-defined]
+        self.engine.close()
+        self._record.experiment.close()
