@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import shadho_worker
 
-from shadho_like.engine.workqueue_options import WorkQueueOptions
 from shadho_like.errors import OptionError
 from shadho_like.runner.codec import Codec
 from shadho_like.runner.configs.search_configs import BinarySearchConfig
@@ -35,7 +34,7 @@ def run_binary_searches(
     fresh: bool = False,
     job_timeout: float | None = None,
     engine: str = "local",
-    workqueue: WorkQueueOptions | None = None,
+    workqueue: Mapping[str, Any] | None = None,
     codec: Codec | None = None,
 ) -> list[tuple[Result | None, Result | None]]:
     """Run binary searches side by side; return for each (the last point that passes, the last that does not).
@@ -50,7 +49,7 @@ def run_binary_searches(
         fresh: run all jobs, also those that have finished before.
         job_timeout: seconds after which a job is killed, and has failed.
         engine: "local", or "workqueue" for the workers that come.
-        workqueue: how these find the search; by default what `.shadhorc` says.
+        workqueue: settings of the cluster, as in `{"name": "sweep", "gpus": 1}`; by default those of `.shadhorc`.
         codec: how results come back from workers; by default as JSON.
 
     Raises:

@@ -63,9 +63,10 @@ class GPUScheduler:
         self._waiting.append(entry)
         try:
             self._go_on()
-            return await entry[2]
+            result: GPUJobResult = await entry[2]
         finally:
             self._drop(entry)
+        return result
 
     def _drop(self, entry: _Waiting) -> None:
         """Forget a job whose caller waits for it no more."""

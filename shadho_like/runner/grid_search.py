@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import shadho_worker
 
-from shadho_like.engine.workqueue_options import WorkQueueOptions
 from shadho_like.runner.codec import Codec
 from shadho_like.runner.configs.search_configs import GridSearchConfig
 from shadho_like.runner.jobs import GPUJobResult
@@ -32,7 +31,7 @@ def run_grid_searches(
     fresh: bool = False,
     job_timeout: float | None = None,
     engine: str = "local",
-    workqueue: WorkQueueOptions | None = None,
+    workqueue: Mapping[str, Any] | None = None,
     codec: Codec | None = None,
 ) -> list[Any]:
     """Run grid searches side by side; return for each what `agg_results` made of all results, in the order of the grid.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from os.path import abspath
@@ -20,8 +20,7 @@ from shadho_like.configs.tree import walk
 from shadho_like.engine.devices import Devices
 from shadho_like.engine.jobs import Jobs
 from shadho_like.engine.pool import JobPool
-from shadho_like.engine.workqueue_options import WorkQueueOptions
-from shadho_like.errors import OptionError, UserError, nearest
+from shadho_like.errors import OptionError, nearest
 from shadho_like.interrupts import SignalInterrupts
 from shadho_like.runner.codec import Codec
 from shadho_like.runner.configs.search_configs import SearchConfig
@@ -47,7 +46,7 @@ class Options:
     fresh: bool = False
     job_timeout: float | None = None
     engine: str = "local"
-    workqueue: WorkQueueOptions | None = None
+    workqueue: Mapping[str, Any] | None = None
     codec: Codec | None = None
 
     def __post_init__(self) -> None:
@@ -96,9 +95,7 @@ def run_searches(searches: Sequence[Search], options: Options) -> list[Any]:
         interrupts = stack.enter_context(SignalInterrupts())
         display = stack.enter_context(Display())
         jobs = stack.enter_context(closing(jobs_for(searches, options)))
-        runs: list[SearchRun] = []
-        for search in searches:
-            runs.append(stack.enter_context(closing(SearchRun(search, jobs, display.notice, fresh=options.fresh))))
+        runs = [stack.enter_context(closing(SearchRun(search, jobs, display.notice, fresh=options.fresh))) for search in searches]
         _run_side_by_side(runs, jobs, interrupts, display)
         done = sum(run.engine.done + run.engine.found for run in runs)
     if interrupts.count and any(run.answer is None and run.error is None for run in runs):
@@ -145,8 +142,16 @@ def jobs_for(searches: Sequence[Search], options: Options) -> Jobs:
     if options.engine == "workqueue":
         from shadho_like.runner.workers import WorkerJobs
 
-        slots = None if options.max_gpus is None else options.max_gpus * (options.simultaneous_jobs_per_gpu or 1)
-        return WorkerJobs(searches[0].directory, options.workqueue, known, slots=slots, job_timeout_s=options.job_timeout, codec=options.codec)
+        first = searches[0]
+        return WorkerJobs(
+            first.directory / "workqueue",
+            first.base_dir.name or first.kind,
+            options.workqueue or {},
+            known,
+            slots=options.max_gpus and options.max_gpus * (options.simultaneous_jobs_per_gpu or 1),
+            job_timeout_s=options.job_timeout,
+            codec=options.codec,
+        )
     return JobPool(local_devices(options.max_gpus, options.simultaneous_jobs_per_gpu), options.job_timeout, known)
 
 
@@ -159,8 +164,6 @@ def local_devices(max_gpus: int | None, simultaneous_jobs_per_gpu: int | None) -
 def _known(searches: Sequence[Search]) -> list[Any]:
     """Return what jobs refer to: the searches' configs, and the classes of all configs, which a script may define itself."""
     configs = [search.plan.search for search in searches]
-    kinds = {type(part) for config in configs for _, part in walk(config)}  # type: ignore[arg-type]
+    kinds = {type(part) for config in configs for _, part in walk(config)}
     return [*configs, *kinds]
 
-
-__all__ = ["Options", "UserError", "jobs_for", "local_devices", "planned", "run_searches"]

@@ -10,7 +10,7 @@ from shadho_like.runner.jobs import GPUJobResult
 
 
 @pydraclass
-class SearchConfig:
+class SearchConfig(Config):
     """What binary and grid searches have in common.
 
     Attributes:
