@@ -18,7 +18,7 @@ from shadho_like.runner.plan import Plan
 from shadho_like.runner.run import Options, planned, run_searches
 from shadho_like.runner.search import Answer, Kept, Search
 from shadho_like.searcher import BuiltInMethod, create
-from shadho_like.searcher.binary import FAIL, PASS, BinarySearch
+from shadho_like.searcher.binary import FAIL, PASS, BinarySearch, Bracket
 from shadho_like.trial import Hyperparameters, Outcome, Success, Trial, TrialState
 
 __all__ = ["BinarySearchConfig", "run_binary_searches"]
@@ -69,6 +69,7 @@ class BinarySearchOfConfigs(Search):
     """
 
     kind = "binary_search"
+    independent = False
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
@@ -157,8 +158,9 @@ class BinarySearchOfConfigs(Search):
         found = method.bracket
         sides = [None if value is None else (value, self._verdicts[value][1]) for value in (found.achieved, found.failed)]
         warnings = [
-            f"{self._config.prop}={value} {'passed' if passed else 'did not pass'}, unlike the other points on its side of the boundary"
-            for value, passed in found.contradictions
+            f"{self._config.prop}={value} {'passed' if passed else 'did not pass'}, unlike others on its side of the boundary"
+            for value, (passed, _) in sorted(self._verdicts.items())
+            if passed != self._is_on_passing_side(value, found)
         ]
         filed = {
             "search_range": list(self._config.range),
@@ -169,6 +171,11 @@ class BinarySearchOfConfigs(Search):
             "warnings": warnings,
         }
         return Answer((sides[0], sides[1]), filed, (self._said(found.achieved, found.failed), *(f"warning: {text}" for text in warnings)))
+
+    def _is_on_passing_side(self, value: float, found: Bracket) -> bool:
+        low, high = (found.failed, found.achieved) if self._config.success_direction_lower else (found.achieved, found.failed)
+        is_low = value <= low if low is not None else high is not None and value < high
+        return is_low != self._config.success_direction_lower
 
     def _said(self, achieved: float | None, failed: float | None) -> str:
         if achieved is None:

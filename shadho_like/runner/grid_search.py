@@ -50,6 +50,7 @@ class GridSearchOfConfigs(Search):
     """
 
     kind = "grid_search"
+    independent = True
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import cloudpickle
 
+from shadho_like.engine.jobs import JobEnd
 from shadho_like.errors import WorldError
 from shadho_like.runner.jobs import ExperimentJob, GPUJobResult
 
+_WORTH_SYNC_S = 0.5
 _FIELDS = ("success", "error", "gpu_id", "out_file", "result")
 
 
@@ -20,14 +22,16 @@ def kept_path(job: ExperimentJob) -> Path:
     return Path(job.base_dir) / f"experiment_result_{job.digest}.pkl"
 
 
-def keep(job: ExperimentJob, result: GPUJobResult, finished_s: float) -> None:
-    """Keep a result: its file is there whole, and stays, when this returns.
+def keep(job: ExperimentJob, result: GPUJobResult, end: JobEnd) -> None:
+    """Keep a result: its file is there whole when this returns, whatever becomes of this process.
+
+    A loss of power does not take it either, unless the job is run again in less time than it takes to be sure of that.
 
     Raises:
         WorldError: the file system refuses.
     """
-    value = {**{name: getattr(result, name) for name in _FIELDS}, "finished_s": finished_s}
-    write_whole(kept_path(job), cloudpickle.dumps(value))
+    value = {**{name: getattr(result, name) for name in _FIELDS}, "finished_s": end.finished_s}
+    write_whole(kept_path(job), cloudpickle.dumps(value), sync=end.finished_s - end.started_s >= _WORTH_SYNC_S)
 
 
 def kept(job: ExperimentJob, since_s: float) -> GPUJobResult | None:
@@ -41,8 +45,8 @@ def kept(job: ExperimentJob, since_s: float) -> GPUJobResult | None:
     return None
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file such that it is there whole or not at all, after a loss of power too.
+def write_whole(path: Path, data: bytes, *, sync: bool = True) -> None:
+    """Write a file such that it is there whole or not at all; with `sync`, after a loss of power too.
 
     Raises:
         WorldError: the file system refuses.
@@ -52,8 +56,9 @@ def write_whole(path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
         with suppress(OSError):

@@ -177,7 +177,7 @@ class PointsEngine:
         place, _ = point.running.pop(end.ticket)
         job = point.jobs[place]
         result = GPUJobResult.of(job, end, job.get_out_file())
-        keep(job, result, end.finished_s)
+        keep(job, result, end)
         self.done += 1
         self.failed += not result.success
         self.busy_s += end.finished_s - end.started_s

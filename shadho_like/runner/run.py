@@ -111,13 +111,19 @@ def _run_side_by_side(runs: Sequence[SearchRun], jobs: Jobs, interrupts: SignalI
     owners: dict[int, SearchRun] = {}
     for run in runs:
         run.step(interrupts)
-    while active := [run for run in runs if run.active]:
-        for run in _starters(active, jobs):
+
+    def fill(candidates: Sequence[SearchRun]) -> None:
+        for run in _starters(candidates, jobs):
             ticket = next(tickets)
             owners[ticket] = run
             run.start_next(ticket)
+
+    while active := [run for run in runs if run.active]:
+        fill(active)
         for end in jobs.wait(display.patience_s(_WAKE_S), interrupts.fd):
             owners.pop(end.ticket).take(end)
+        # Jobs that no answer can make needless begin before the disk is waited for.
+        fill([run for run in active if run.search.independent or not run.engine.has_news])
         notices, jobs.notices[:] = list(jobs.notices), []
         for notice in notices:
             display.notice(notice)

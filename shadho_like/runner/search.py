@@ -48,6 +48,8 @@ class Search(ABC):
 
     kind: str
     """What it is called in the names of its files."""
+    independent: bool
+    """Whether each of its points is wanted whatever becomes of the others."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
