@@ -115,8 +115,8 @@ class SearchRun:
         self.answer = answer
 
     def _counts(self) -> str:
-        said = f"{self.engine.done} jobs run"
-        if self.engine.found:
+        said = f"{self.engine.done} jobs run" if self.engine.done else "nothing was left to run"
+        if self.engine.found and self.engine.done:
             said += f", {self.engine.found} had been run before"
         return said + (f", {self.engine.failed} failed" if self.engine.failed else "")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import random
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -107,7 +108,7 @@ class ImaginaryJobs:
     last: int = -1
 
     def now(self) -> float:
-        return 1e9 + len(self.ended)
+        return time.time()
 
     def free(self) -> int:
         return self.slots - len(self.running)
