@@ -83,7 +83,7 @@ class GPUScheduler:
             for end in self._pool.advance():
                 self._finish(end)
             while self._waiting and self._pool.free() > 0:
-                self._start(*self._waiting.popleft())
+                self._start(self._waiting.popleft())
         except WorldError as error:
             for _, _, future in (*self._waiting, *self._running.values()):
                 if not future.done():
@@ -93,9 +93,10 @@ class GPUScheduler:
         self._pool.notices.clear()
         self._listen()
 
-    def _start(self, job: Job, out_file: str | None, future: asyncio.Future[GPUJobResult]) -> None:
+    def _start(self, entry: _Waiting) -> None:
+        job, out_file, _ = entry
         ticket = next(self._tickets)
-        self._running[ticket] = (job, out_file, future)
+        self._running[ticket] = entry
         self._pool.start(ticket, job, None if out_file is None else Path(out_file))
 
     def _finish(self, end: JobEnd) -> None:

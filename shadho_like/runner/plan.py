@@ -46,6 +46,9 @@ class Plan:
         self.sweep: dict[str, list[Any]] = search.sweep_props
         self._base_dirs: dict[str, str] = {}
         self._check_methods()
+        if not isinstance(search.base_experiment_config, Config):
+            text = f"must be a config, of a class made by @pydraclass, not {search.base_experiment_config!r:.100}"
+            raise self._refusal(f"base_experiment_config {text}")
         for name, values in self.sweep.items():
             if not values:
                 raise self._refusal(f"sweep_props[{name!r}] has no values: give at least one")
@@ -62,7 +65,7 @@ class Plan:
         for name in _METHODS:
             if getattr(type(self.search), name) is getattr(SearchConfig, name):
                 own = type(self.search).__name__
-                raise self._refusal(f"{own} has no method {name}{inspect.signature(getattr(SearchConfig, name))}: every search needs it")
+                raise self._refusal(f"{own} has no method {name}, which every search needs")
 
     def _check_parameters(self) -> dict[str, Any]:
         """Return what the parameters that no sweep names are given."""
@@ -71,13 +74,15 @@ class Plan:
             self._check_prop(search.prop)
             swept.append(search.prop)
         method = f"{type(search).__name__}.get_experiment_config_and_base_dir"
-        parameters = inspect.signature(search.get_experiment_config_and_base_dir).parameters.values()
-        named = [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
-        if len(named) == len(parameters) and (strange := [name for name in swept if name not in named]):
+        parameters = list(inspect.signature(search.get_experiment_config_and_base_dir).parameters.values())
+        takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+        parameters = [parameter for parameter in parameters if parameter.kind not in {parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL}]
+        named = [parameter.name for parameter in parameters]
+        if not takes_all and (strange := [name for name in swept if name not in named]):
             raise self._refusal(f"{method} has no parameter {strange[0]!r}: {nearest(strange[0], named)}")
         filled = {}
         for parameter in parameters:
-            if parameter.kind is parameter.VAR_KEYWORD or parameter.name in swept:
+            if parameter.name in swept:
                 continue
             value = getattr(search.base_experiment_config, parameter.name, REQUIRED)
             if value is not REQUIRED:

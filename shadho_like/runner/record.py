@@ -28,13 +28,11 @@ class Record:
         experiment: what it holds.
         launch: where it is.
         since_s: results from before this time do not count.
-        new: whether nothing has been done in it.
     """
 
     experiment: Experiment
     launch: Launch
     since_s: float
-    new: bool
 
 
 def open_record(search: Search, slots: int, now_s: float, *, fresh: bool) -> Record:
@@ -53,16 +51,20 @@ def open_record(search: Search, slots: int, now_s: float, *, fresh: bool) -> Rec
     paths = ExperimentPaths(search.directory)
     described = _described(search, slots)
     journal = Journal(paths, {**described, "since_s": now_s if fresh else 0.0})
-    since_s: float = journal.config["since_s"]
-    experiment = None if fresh and not journal.new else _taken_up(search, journal, described)
-    if experiment is None:
+    try:
+        since_s: float = journal.config["since_s"]
+        experiment = None if fresh and not journal.new else _taken_up(search, journal, described)
+        if experiment is None:
+            journal.close()
+            set_aside(search)
+            since_s = now_s if fresh else since_s
+            journal = Journal(paths, {**described, "since_s": since_s})
+            experiment = _experiment(journal, described, search)
+    except BaseException:
         journal.close()
-        set_aside(search)
-        since_s = now_s if fresh else since_s
-        journal = Journal(paths, {**described, "since_s": since_s})
-        experiment = _experiment(journal, described, search)
+        raise
     launch = Launch(described["name"], paths, objective=search.plan.search.run_experiment_config)
-    return Record(experiment, launch, since_s, journal.new)
+    return Record(experiment, launch, since_s)
 
 
 def set_aside(search: Search) -> None:

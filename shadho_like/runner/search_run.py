@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Generator
 
 from shadho_like.engine.jobs import JobEnd, Jobs
 from shadho_like.errors import InternalError, UserError
@@ -48,14 +47,16 @@ class SearchRun:
         self._jobs = jobs
         self._say = say
         self._began_s = time.monotonic()
-        self._steps: Iterator[Step] | None = None
         self._interrupted = False
         self._replayed = False
         self._open(fresh=fresh)
 
     def _open(self, *, fresh: bool) -> None:
-        self._record: Record = open_record(self.search, self._jobs.slots, self._jobs.now(), fresh=fresh)
-        self.engine = PointsEngine(self.search, self._jobs, self._record.since_s)
+        record = open_record(self.search, self._jobs.slots, self._jobs.now(), fresh=fresh)
+        self.engine = PointsEngine(self.search, self._jobs, record.since_s)
+        self._record: Record | None = record
+        self._state = record.experiment.state
+        self._steps: Generator[Step, None, None] | None = None
 
     @property
     def active(self) -> bool:
@@ -65,7 +66,7 @@ class SearchRun:
     @property
     def method(self) -> BuiltInMethod:
         """Its search method."""
-        return self._record.experiment.state.method
+        return self._state.method
 
     def start_next(self, ticket: int) -> None:
         """Start its next job."""
@@ -83,10 +84,7 @@ class SearchRun:
         """Let its experiment take in what happened, until nothing is left that it has not heard."""
         try:
             while self.active:
-                if self._steps is None:
-                    options = RunOptions()
-                    self._steps = self._record.experiment.run(self.engine, self._record.launch, options, interrupts)
-                step = next(self._steps, None)
+                step = next(self._begun(interrupts), None)
                 if step is None:
                     self._end()
                     return
@@ -97,9 +95,15 @@ class SearchRun:
         except UserError as error:
             self._fail(error)
 
+    def _begun(self, interrupts: SignalInterrupts) -> Generator[Step, None, None]:
+        if self._steps is None:
+            assert self._record is not None
+            self._steps = self._record.experiment.run(self.engine, self._record.launch, RunOptions(), interrupts)
+        return self._steps
+
     def _end(self) -> None:
         """Give the answer, once all is done; where results are missing that the journal counts on, play it all once more."""
-        state = self._record.experiment.state
+        state = self._state
         if state.stopping is not None:
             self._interrupted = True
             return
@@ -127,7 +131,6 @@ class SearchRun:
         self._replayed = True
         self.close()
         set_aside(self.search)
-        self._steps = None
         self._open(fresh=False)
 
     def _fail(self, error: UserError) -> None:
@@ -137,8 +140,9 @@ class SearchRun:
 
     def close(self) -> None:
         """Kill what runs, and let go of the journal. May be called twice."""
-        with suppress(StopIteration):
-            if self._steps is not None:
-                self._steps.close()  # type: ignore[attr-defined]
+        if self._steps is not None:
+            self._steps.close()
         self.engine.close()
-        self._record.experiment.close()
+        if self._record is not None:
+            self._record.experiment.close()
+            self._record = None

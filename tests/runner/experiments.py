@@ -30,7 +30,7 @@ class Experiment:
     seed: int = 0
     kind: str = "a"
     threshold: float = 50.0
-    optimizer: Optimizer = Optimizer()  # noqa: RUF009 - a default that each config gets a copy of
+    optimizer: Optimizer = Optimizer()
     log: str = ""  # a file in which each run leaves a line
 
 
@@ -55,9 +55,9 @@ def point_of(search: Any, values: dict[str, Any]) -> tuple[Config, str]:
 @pydraclass
 class Binary(BinarySearchConfig):
     low_passes: bool = True
-    passing: list[int] = []
+    passing: list[int] = []  # noqa: RUF012 - the same
 
-    def get_experiment_config_and_base_dir(self, **values: Any) -> tuple[Config, str]:
+    def get_experiment_config_and_base_dir(self, *args: Any, **values: Any) -> tuple[Config, str]:
         return point_of(self, values)
 
     def run_experiment_config(self, config: Any) -> float:
@@ -72,7 +72,7 @@ class Binary(BinarySearchConfig):
 
 @pydraclass
 class Grid(GridSearchConfig):
-    def get_experiment_config_and_base_dir(self, **values: Any) -> tuple[Config, str]:
+    def get_experiment_config_and_base_dir(self, *args: Any, **values: Any) -> tuple[Config, str]:
         return point_of(self, values)
 
     def run_experiment_config(self, config: Any) -> float:
@@ -147,5 +147,5 @@ def imaginary(slots: int, order: int | None = None) -> Iterator[ImaginaryJobs]:
     """Have searches run nowhere; jobs end as they began, or in an order that a number stands for."""
     chosen = random.Random(order)
     jobs = ImaginaryJobs(slots, min if order is None else chosen.choice)
-    with mock.patch("shadho_like.runner.run.jobs_for", lambda searches, options: jobs):
+    with mock.patch("shadho_like.runner.run.jobs_for", return_value=jobs):
         yield jobs

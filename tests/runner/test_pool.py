@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +40,8 @@ class Call:
 
 def all_ends(pool: JobPool, jobs: dict[int, tuple[Any, Path | None]]) -> dict[int, JobEnd]:
     """Run jobs, each as soon as there is room."""
-    waiting, ends = list(jobs.items()), {}
+    waiting = list(jobs.items())
+    ends: dict[int, JobEnd] = {}
     while len(ends) < len(jobs):
         while waiting and pool.free():
             ticket, (job, log) = waiting.pop(0)
@@ -297,7 +298,7 @@ def draw() -> list[float]:
 
     import numpy as np
 
-    return [random.random(), float(np.random.random())]
+    return [random.random(), float(np.random.random())]  # noqa: NPY002 - as old code does
 
 
 def test_jobs_draw_different_numbers() -> None:
@@ -309,8 +310,8 @@ def test_jobs_draw_different_numbers() -> None:
 
 
 @pytest.fixture
-def devices() -> Iterator[Devices]:
-    yield Devices(("a", "b"), 2)
+def devices() -> Devices:
+    return Devices(("a", "b"), 2)
 
 
 def test_a_reserved_device_takes_nobody_else(devices: Devices) -> None:

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,10 @@ def begun(folder: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
 
+def until_begun(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
+    until(lambda: len(begun(folder)) >= count or process.poll() is not None, "some jobs")
+
+
 def none_is_left(folder: Path) -> bool:
     """Return whether no process is left whose command names the folder."""
     lines = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
@@ -91,7 +97,7 @@ def test_killed_again_and_again_it_gives_the_same_and_runs_nothing_twice(tmp_pat
         count = len(before) + chosen.randint(1, 6)
         process = driver(folder, kind)
         with process:
-            until(lambda count=count: len(begun(folder)) >= count or process.poll() is not None, "some jobs")  # type: ignore[misc]
+            until_begun(folder, count, process)
             process.send_signal(signal.SIGKILL)
         until(lambda: none_is_left(folder), "the end of all processes")
         assert not set(begun(folder)[len(before) :]) & done
@@ -146,12 +152,18 @@ def test_finished_it_runs_nothing_again_and_answers_the_same(tmp_path: Path, cap
     assert len(list((tmp_path / "search").glob("*.pkl"))) == 2
 
 
+@contextmanager
+def fails_after(count: int) -> Iterator[None]:
+    with imaginary(2) as jobs:
+        jobs.choose = lambda tickets: tickets[0] if len(jobs.ended) < count else 1 // 0
+        yield
+
+
 def test_fresh_runs_all_also_what_an_interrupted_fresh_run_has_left(tmp_path: Path) -> None:
     config = grid(tmp_path / "search", base_experiment_config=Experiment(log=str(tmp_path / "log")))
     with imaginary(2):
         first = run_grid_searches([config])
-    with imaginary(2) as jobs, pytest.raises(ZeroDivisionError):
-        jobs.choose = lambda tickets: tickets[0] if len(jobs.ended) < 3 else 1 // 0
+    with fails_after(3), pytest.raises(ZeroDivisionError):
         run_grid_searches([config], fresh=True)
     assert sum(runs(tmp_path / "log").values()) == 9
     with imaginary(2):
@@ -209,6 +221,7 @@ def test_an_error_in_agg_results_ends_that_search_only(tmp_path: Path, monkeypat
 
 def test_a_search_that_runs_already_is_refused(tmp_path: Path) -> None:
     config = grid(tmp_path / "search")
-    with imaginary(1) as jobs, pytest.raises(ExperimentInUse, match="is in use by process"):
-        jobs.choose = lambda _: run_grid_searches([config])
-        run_grid_searches([config])
+    with imaginary(1) as jobs:
+        jobs.choose = lambda tickets: tickets[len(run_grid_searches([config]))]
+        with pytest.raises(ExperimentInUse, match="is in use by process"):
+            run_grid_searches([config])

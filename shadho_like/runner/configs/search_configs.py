@@ -21,12 +21,13 @@ class SearchConfig(Config):
 
     base_dir: str | Path = REQUIRED
     sweep_props: dict[str, list[Any]] = {}  # noqa: RUF012 - a default that each config gets a copy of
-    base_experiment_config: Config = REQUIRED
+    base_experiment_config: Any = REQUIRED
 
-    def get_experiment_config_and_base_dir(self, **prop_values: Any) -> tuple[Config, str]:
+    def get_experiment_config_and_base_dir(self, *args: Any, **prop_values: Any) -> tuple[Any, str]:
         """Return a point's experiment config and the folder for what that experiment writes, which no other point has.
 
-        A parameter that no sweep names gets the field of that name in `base_experiment_config`.
+        It declares a parameter for each property of the point, or takes them all as `**prop_values`. One that no sweep
+        names gets the field of that name in `base_experiment_config`.
         """
         raise NotImplementedError
 
