@@ -12,7 +12,7 @@ import sys
 import sysconfig
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +169,8 @@ class WorkerJobs:
     def _read(self, outcome: Outcome) -> tuple[str | None, Any, Failure | None]:
         """Return the device, the value and the failure that a worker tells of."""
         if isinstance(outcome, Failure):
+            if outcome.kind is FailureKind.BAD_RESULT:
+                outcome = replace(outcome, message=f"its result cannot come back as JSON, and needs a codec: {outcome.message}")
             return None, None, outcome
         device, value = outcome.metrics.get("device"), outcome.metrics.get("value")
         named = shadho_worker.one_line(device) if isinstance(device, str) and device else None
