@@ -127,7 +127,7 @@ print(len(run_grid_searches([config], engine="workqueue", workqueue={{"name": {N
     path = os.pathsep.join(sys.path)
     driver = subprocess.Popen([sys.executable, "-c", text], env={**environment, "PYTHONPATH": path}, stdout=subprocess.PIPE, text=True)
     with driver:
-        until(lambda: (tmp_path / "log").exists(), "a job", None)
+        until((tmp_path / "log").exists, "a job")
         worker.kill()
         worker.wait()
         again = start_worker()
