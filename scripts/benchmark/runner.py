@@ -23,7 +23,11 @@ from workload import PARTS  # noqa: E402
 
 ROUNDS = 3
 GOALS = {"trivial": 30.0, "binary": 2.4, "torch": 20.0}
-TITLES = {"trivial": "64 trivial jobs, 2 slots", "binary": "binary search, 8 slots, jobs of 0.5 s", "torch": "16 jobs that import torch, 2 slots"}
+TITLES = {
+    "trivial": "64 trivial jobs, 2 slots",
+    "binary": "binary search, 8 slots, jobs of 0.5 s",
+    "torch": "16 jobs that import torch, 2 slots",
+}
 
 
 def taken_s(side: str, part: str, folder: Path) -> float:

@@ -87,6 +87,14 @@ class JobPool:
         """How many jobs run at once."""
         return self._devices.slots
 
+    def warm_up(self) -> None:
+        """Start the process that runs the jobs, if it does not run: it loads what it needs while others get ready.
+
+        Raises:
+            EngineError: it cannot be started.
+        """
+        self._running()
+
     def now(self) -> float:
         """Return the time in seconds since 1970."""
         return self._clock.now()

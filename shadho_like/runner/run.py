@@ -158,7 +158,9 @@ def jobs_for(searches: Sequence[Search], options: Options) -> Jobs:
             job_timeout_s=options.job_timeout,
             codec=options.codec,
         )
-    return JobPool(local_devices(options.max_gpus, options.simultaneous_jobs_per_gpu), options.job_timeout, known)
+    pool = JobPool(local_devices(options.max_gpus, options.simultaneous_jobs_per_gpu), options.job_timeout, known)
+    pool.warm_up()
+    return pool
 
 
 def local_devices(max_gpus: int | None, simultaneous_jobs_per_gpu: int | None) -> Devices:

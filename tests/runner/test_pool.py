@@ -8,9 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +16,13 @@ import pytest
 from e2e.processes import until
 from hypothesis import given
 from hypothesis import strategies as st
+from wild_jobs import Call, end_of, fail, family, start_family, visible
 
-from shadho_like import hardware
 from shadho_like.engine.devices import Devices
 from shadho_like.engine.jobs import JobEnd
 from shadho_like.engine.pool import JobPool
 from shadho_like.errors import EngineError
 from shadho_like.trial import FailureKind
-
-
-@dataclass
-class Call:
-    """A job that calls a function."""
-
-    function: Callable[..., Any]
-    arguments: tuple[Any, ...] = ()
-
-    def run(self) -> Any:
-        return self.function(*self.arguments)
 
 
 def all_ends(pool: JobPool, jobs: dict[int, tuple[Any, Path | None]]) -> dict[int, JobEnd]:
@@ -55,31 +42,6 @@ def all_ends(pool: JobPool, jobs: dict[int, tuple[Any, Path | None]]) -> dict[in
 def one_end(job: Any, log: Path | None = None, **keys: Any) -> JobEnd:
     with closing(JobPool(Devices((), 1), **keys)) as pool:
         return all_ends(pool, {0: (job, log)})[0]
-
-
-def fail(kind: int) -> Any:
-    if kind == 1:
-        print("about to raise")
-        raise ValueError("no such thing")
-    if kind == 2:
-        import ctypes
-
-        ctypes.string_at(0)
-    if kind == 3:
-        os._exit(7)
-    if kind == 4:
-        os.kill(os.getpid(), signal.SIGKILL)
-    if kind == 5:
-        print("about to hang", flush=True)
-        signal.pause()
-    if kind == 6:
-        for _ in range(100):
-            print("x" * (1024 * 1024 - 1))
-    if kind == 7:
-        sys.exit("enough")
-    if kind == 8:
-        os.system("echo of a child; printf 'of no line'")
-    return kind
 
 
 REASONS = {
@@ -114,10 +76,6 @@ def test_two_hundred_jobs_of_which_many_go_wrong(tmp_path: Path) -> None:
     assert logs[next(number for number, kind in kinds.items() if kind == 8)].read_text() == "of a child\nof no line"
 
 
-def visible() -> str | None:
-    return os.environ.get(hardware.VISIBLE)
-
-
 def test_a_slot_sees_its_device_and_jobs_are_spread_evenly() -> None:
     with closing(JobPool(Devices(("0", "GPU-ab", "MIG-1/2/3"), 2))) as pool:
         devices = [pool.start(ticket, Call(visible)) for ticket in range(6)]
@@ -129,28 +87,6 @@ def test_a_slot_sees_its_device_and_jobs_are_spread_evenly() -> None:
             ends |= {end.ticket: end for end in pool.wait(60)}
     assert devices == ["0", "GPU-ab", "MIG-1/2/3"] * 2
     assert [ends[ticket].value for ticket in range(6)] == [ends[ticket].device for ticket in range(6)] == devices
-
-
-def end_of(process: int) -> bool:
-    """Return whether a process has ended."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
-
-
-def start_family(out: str) -> None:
-    """Start a child in a session of its own, whose child goes on too; tell their ids, and wait for ever."""
-    script = "import os,sys,time; os.fork(); os.setsid() if os.getpid() != os.getpgid(0) else 0; print(os.getpid(), flush=True); time.sleep(1000)"
-    with open(out, "w", encoding="ascii") as file:
-        subprocess.Popen([sys.executable, "-c", script], stdout=file)
-    print(os.getpid(), flush=True)
-    time.sleep(1000)
-
-
-def family(tmp_path: Path) -> list[int]:
-    texts = [(tmp_path / name).read_text(encoding="ascii") if (tmp_path / name).exists() else "" for name in ("log", "children")]
-    return [int(word) for text in texts for word in text.split()]
 
 
 def test_a_job_that_is_ended_takes_its_children_along(tmp_path: Path) -> None:
@@ -166,7 +102,9 @@ def test_a_job_that_is_ended_takes_its_children_along(tmp_path: Path) -> None:
 DRIVER = """
 import sys
 from pathlib import Path
-from runner.test_pool import Call, Devices, JobPool, start_family
+from wild_jobs import Call, start_family
+from shadho_like.engine.devices import Devices
+from shadho_like.engine.pool import JobPool
 
 pool = JobPool(Devices((), 1))
 pool.start(0, Call(start_family, (sys.argv[1] + "/children",)), Path(sys.argv[1], "log"))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runner.experiments import Binary, Experiment, Grid, binary, grid
+from experiments import Binary, Experiment, Grid, binary, grid
 
 from shadho_like.configs import ConfigError, pydraclass
 from shadho_like.errors import OptionError

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from e2e.processes import until
-from runner.experiments import Binary, Experiment, binary, grid, imaginary
+from experiments import Binary, Experiment, binary, grid, imaginary
 
 from shadho_like.errors import ExperimentInUse, UserError
 from shadho_like.journal import JournalReader
@@ -24,7 +24,7 @@ from shadho_like.runner import run_binary_searches, run_grid_searches
 DRIVER = """
 import sys, time
 from pathlib import Path
-from runner.experiments import Binary, Experiment, Grid, binary, grid
+from experiments import Binary, Experiment, Grid, binary, grid
 from shadho_like.configs import pydraclass
 from shadho_like.runner import run_binary_searches, run_grid_searches
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from e2e.processes import until
-from runner.test_pool import Call, end_of, fail, family, start_family, visible
+from wild_jobs import Call, end_of, fail, family, start_family, visible
 
 from shadho_like import hardware
 from shadho_like.errors import OptionError

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from experiments import Experiment, binary, grid, imaginary
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from runner.experiments import Experiment, binary, grid, imaginary
 
 from shadho_like.runner import run_binary_searches, run_grid_searches
 

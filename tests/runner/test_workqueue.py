@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from e2e.processes import until
-from runner.experiments import Experiment, Grid, binary, grid
+from experiments import Experiment, Grid, binary, grid
 
 from shadho_like.configs import pydraclass
 from shadho_like.runner import run_binary_searches, run_grid_searches
@@ -118,7 +118,7 @@ def test_a_worker_that_dies_costs_no_job(start_worker: Starter, tmp_path: Path, 
     worker = start_worker()
     text = f"""
 from pathlib import Path
-from runner.experiments import grid, Experiment
+from experiments import grid, Experiment
 from shadho_like.runner import run_grid_searches
 
 config = grid(Path({str(tmp_path / "a")!r}), sweep_props={{"n": list(range(60))}}, base_experiment_config=Experiment(log={str(tmp_path / "log")!r}))

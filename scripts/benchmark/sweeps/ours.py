@@ -56,7 +56,7 @@ class Grid(GridSearchConfig):
 
 def search(part: Workload, folder: str) -> Any:
     """Run a part; return what it found."""
-    slots = {"max_gpus": part.gpus, "simultaneous_jobs_per_gpu": part.per_gpu}
+    slots: Any = {"max_gpus": part.gpus, "simultaneous_jobs_per_gpu": part.per_gpu}
     if part.seconds:
         sweep = {"number": list(range(len(part.seconds)))}
         config: Any = Grid(base_dir=folder, sweep_props=sweep, seconds=part.seconds, base_experiment_config=Experiment())

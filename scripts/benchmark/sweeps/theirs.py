@@ -43,7 +43,7 @@ class Binary(BinarySearchConfig):  # type: ignore[misc, unused-ignore]
 
 @pydraclass
 class Grid(GridSearchConfig):  # type: ignore[misc, unused-ignore]
-    seconds: list[float] | None = None
+    seconds: Any = None
 
     def get_experiment_config_and_base_dir(self, number: int) -> tuple[Any, str]:
         return config_of(self, number, self.seconds[number])
@@ -57,7 +57,7 @@ class Grid(GridSearchConfig):  # type: ignore[misc, unused-ignore]
 
 def search(part: Workload, folder: str) -> Any:
     """Run a part; return what it found."""
-    slots = {"max_gpus": part.gpus, "simultaneous_jobs_per_gpu": part.per_gpu}
+    slots: Any = {"max_gpus": part.gpus, "simultaneous_jobs_per_gpu": part.per_gpu}
     os.makedirs(folder, exist_ok=True)
     if part.seconds:
         sweep = {"number": list(range(len(part.seconds)))}
