@@ -41,7 +41,7 @@ class Workload:
 def _unequal() -> list[float]:
     """Return run times of which every fourth is long, as those of a grid over the size of a model are."""
     draw = random.Random(1)
-    return [draw.uniform(1.0, 1.4) if number % 4 == 0 else draw.uniform(0.1, 0.3) for number in range(32)]
+    return [draw.uniform(0.8, 1.0) if number % 4 == 0 else draw.uniform(0.2, 0.4) for number in range(96)]
 
 
 PARTS = {
