@@ -13,7 +13,7 @@ from shadho_like.runner.plain import as_json
 from shadho_like.runner.plan import Plan
 from shadho_like.runner.search import Answer, Kept, Search
 from shadho_like.searcher import BuiltInMethod
-from shadho_like.trial import Failure, FailureKind, Hyperparameters, Outcome, Success, Trial
+from shadho_like.trial import Hyperparameters, Outcome, Success, Trial
 
 _AHEAD = 64
 
@@ -46,12 +46,11 @@ class GridSearchOfConfigs(Search):
         return [{name: values[self._places[name][json.dumps(hparams[name])]] for name, values in self.plan.sweep.items()}]
 
     def outcome(self, hparams: Hyperparameters, results: list[GPUJobResult]) -> Outcome:
-        """Return what the job returned, or why it failed."""
+        """Return what the job returned, or why it failed: many failures of jobs are no reason to end a search."""
         [result] = results
         if result.success:
             return Success(1.0, {"result": as_json(result.result)})
-        message, _, tail = str(result.error).partition("\n")
-        return Failure(FailureKind.ERROR, message, tail)
+        return Success(0.0, {"error": result.error})
 
     def next_point(self, waiting: Sequence[Hyperparameters], running: Sequence[Hyperparameters]) -> int:
         """Return the first."""

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from shadho_like.engine.base import EngineStatus, Launch, Update
 from shadho_like.engine.jobs import JobEnd, Jobs
@@ -60,6 +61,8 @@ class PointsEngine:
         busy_s: seconds that the jobs which ended in this run took together.
     """
 
+    asks: ClassVar[bool] = False
+
     def __init__(self, search: Search, jobs: Jobs, since_s: float) -> None:
         self.delivered = False
         self.done = self.found = self.failed = 0
@@ -102,6 +105,9 @@ class PointsEngine:
     def kept(self, job: ExperimentJob) -> GPUJobResult | None:
         """Return what became of a job that has finished."""
         return kept(job, self._since_s)
+
+    def ask(self, attempts: Sequence[AttemptId]) -> None:
+        """Do nothing: a job cannot be asked."""
 
     def cancel(self, attempts: Sequence[AttemptId]) -> None:
         """Kill these attempts' jobs."""

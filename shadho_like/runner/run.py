@@ -98,7 +98,7 @@ def run_searches(searches: Sequence[Search], options: Options) -> list[Any]:
         runs = [stack.enter_context(closing(SearchRun(search, jobs, display.notice, fresh=options.fresh))) for search in searches]
         _run_side_by_side(runs, jobs, interrupts, display)
         done = sum(run.engine.done + run.engine.found for run in runs)
-    if interrupts.count and any(run.answer is None and run.error is None for run in runs):
+    if interrupts.count + interrupts.terminations and any(run.answer is None and run.error is None for run in runs):
         display.notice(f"interrupted: {done} finished jobs are kept; the same call carries on from there")
         raise KeyboardInterrupt
     for error in (run.error for run in runs if run.error is not None):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 
+from shadho_like.control import RunOptions
 from shadho_like.engine.jobs import JobEnd, Jobs
 from shadho_like.errors import InternalError, UserError
-from shadho_like.experiment import RunOptions, Step
+from shadho_like.experiment import Step
 from shadho_like.interrupts import SignalInterrupts
 from shadho_like.journal import JournalReader
+from shadho_like.phase import Phase
 from shadho_like.runner.files import write_answer
 from shadho_like.runner.points import PointsEngine
 from shadho_like.runner.record import Record, open_record, set_aside
@@ -107,6 +109,9 @@ class SearchRun:
         if state.stopping is not None:
             self._interrupted = True
             return
+        if state.phase is not Phase.COMPLETED:
+            way_out = f"shadho experiment continue {self.search.directory}, or fresh=True"
+            raise UserError(f"{self.search.plan.called}: its search was {state.phase.value.lower()}; to go on: {way_out}")
         with JournalReader(self.search.directory) as reader:
             answer = self.search.answer(state.method, reader.trials(), self.engine.kept)
         if answer is None:

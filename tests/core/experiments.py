@@ -31,6 +31,7 @@ class Experiment:
     kind: str = "a"
     threshold: float = 50.0
     optimizer: Optimizer = Optimizer()
+    fails_from: float = 1e9
     log: str = ""  # a file in which each run leaves a line
 
 
@@ -40,6 +41,8 @@ def run(config: Any) -> float:
     if config.log:
         with Path(config.log).open("a", encoding="utf-8") as file:
             file.write(f"{config.n} {config.seed} {config.kind}\n")
+    if config.n >= config.fails_from:
+        raise ValueError(f"{config.n} is too much")
     return float(config.threshold - config.n - config.optimizer.lr)
 
 

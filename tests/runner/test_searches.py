@@ -7,14 +7,18 @@ import json
 import math
 import pickle
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from experiments import Experiment, binary, grid, imaginary
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shadho_like.engine.devices import Devices
+from shadho_like.engine.pool import JobPool
 from shadho_like.runner import run_binary_searches, run_grid_searches
 
 UNHURRIED = settings(deadline=None, max_examples=30)
@@ -77,6 +81,15 @@ def test_every_point_of_a_grid_once_and_in_order(sweep: dict[str, list[int]], sl
     points = [dict(zip(sweep, values, strict=True)) for values in itertools.product(*sweep.values())]
     assert [values for values, _, _ in answer] == points
     assert len(jobs.ended) == len(points)
+
+
+def test_a_grid_of_which_most_fails_is_done_all_the_same(tmp_path: Path) -> None:
+    config = grid(tmp_path / "a", sweep_props={"n": list(range(30))}, base_experiment_config=Experiment(fails_from=2))
+    with closing(JobPool(Devices((), 2))) as jobs, mock.patch("shadho_like.runner.run.jobs_for", return_value=jobs):
+        [answer] = run_grid_searches([config])
+    assert [success for _, success, _ in answer] == [True] * 2 + [False] * 28
+    [path] = (tmp_path / "a/n_7").glob("experiment_result_*.pkl")
+    assert pickle.loads(path.read_bytes())["error"].startswith("ValueError: 7 is too much\nn=7 seed=0\nTraceback")
 
 
 def test_lower_is_better(tmp_path: Path) -> None:
