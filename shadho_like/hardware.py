@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -28,10 +29,13 @@ def gpus(environment: Mapping[str, str]) -> tuple[str, ...]:
     """Return the GPUs that a process with this environment may use, each as a value for `CUDA_VISIBLE_DEVICES`.
 
     That variable decides where it is set, its indices, UUIDs and MIG ids as they are; empty or -1 means none. Otherwise all that
-    the driver lists are there: by index, or by MIG id where a GPU is divided.
+    the driver lists are there: by index, or by MIG id where a GPU is divided. Where its program is missing, as in a container, its
+    device files are counted.
     """
     visible = environment.get(VISIBLE)
-    return _listed(_nvidia_smi()) if visible is None else _visible(visible)
+    if visible is not None:
+        return _visible(visible)
+    return _listed(_nvidia_smi()) or tuple(str(index) for index in range(len(list(Path("/dev").glob("nvidia[0-9]*")))))
 
 
 def _visible(text: str) -> tuple[str, ...]:

@@ -64,16 +64,20 @@ class Devices:
         return device
 
     def take_reserved(self, device: Device) -> bool:
-        """Give a device that was kept to the job that is to be alone on it, once it is empty; return whether it is."""
+        """Give a device to the job that is to be alone on it, once it is empty; return whether it is."""
         if device.running:
             return False
+        device.alone = True
         self._give(device)
         return True
 
-    def give_back(self, device: Device, *, alone: bool) -> None:
-        """Take a job off a device; where it was alone, let others on again."""
+    def give_back(self, device: Device) -> None:
+        """Take a job off a device."""
         device.running -= 1
-        device.alone = device.alone and not alone
+
+    def open(self, device: Device) -> None:
+        """Let any job on a device again."""
+        device.alone = False
 
     def _give(self, device: Device) -> Device:
         self._used += 1

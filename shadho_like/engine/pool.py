@@ -64,11 +64,12 @@ class JobPool:
 
     Attributes:
         notices: lines for the person at the terminal, not yet taken.
+        devices: where.
     """
 
     def __init__(self, devices: Devices, job_timeout_s: float | None = None, known: Sequence[Any] = ()) -> None:
         self.notices: list[str] = []
-        self._devices = devices
+        self.devices = devices
         self._timeout_s = job_timeout_s
         self._known = known
         self._known_file: IO[bytes] | None = None
@@ -85,7 +86,7 @@ class JobPool:
     @property
     def slots(self) -> int:
         """How many jobs run at once."""
-        return self._devices.slots
+        return self.devices.slots
 
     def warm_up(self) -> None:
         """Start the process that runs the jobs, if it does not run: it loads what it needs while others get ready.
@@ -101,7 +102,7 @@ class JobPool:
 
     def free(self) -> int:
         """Return how many more jobs can be started now."""
-        return self._devices.free()
+        return self.devices.free()
 
     def start(self, ticket: int, job: Job, log: Path | None = None) -> str | None:
         """Start a job in a free slot, and return its device's name; it ends in exactly one `JobEnd`, unless it is ended before.
@@ -114,7 +115,7 @@ class JobPool:
         Raises:
             EngineError: there is no free slot, or the process that runs the jobs cannot be started.
         """
-        device = self._devices.take()
+        device = self.devices.take()
         if device is None:
             message = "every device is full"
             raise EngineError(message)
@@ -133,7 +134,7 @@ class JobPool:
         return device.name
 
     def _refuse(self, ticket: int, device: Device, reason: str) -> None:
-        self._devices.give_back(device, alone=False)
+        self.devices.give_back(device)
         now_s = self.now()
         self._ends.append(JobEnd(ticket, device.name, now_s, now_s, failure=Failure(FailureKind.ERROR, reason)))
 
@@ -149,7 +150,7 @@ class JobPool:
             argv=(sys.executable, "-c", _PROGRAM.format("main"), self._path),
             folder=self._folder,
             log=str(run.log),
-            env={} if run.device.name is None else {hardware.VISIBLE: run.device.name},
+            env={hardware.VISIBLE: run.device.name or ""},
         )
         self._running().run(task, (self._known_descriptor(), run.job.fileno(), run.answer.fileno()))
 
@@ -179,7 +180,8 @@ class JobPool:
                 self._running().end(number)
         for run in [run for run in self._reserved if run.ticket in tickets]:
             self._reserved.remove(run)
-            run.device.alone = False
+            run.job.close()
+            self._open_unless_kept(run.device)
         self._ends = [end for end in self._ends if end.ticket not in tickets]
 
     @property
@@ -207,7 +209,7 @@ class JobPool:
             if now_s >= run.deadline_s and run.verdict is None and not run.unwanted:
                 run.verdict = Failure(FailureKind.TIME_LIMIT, f"ran longer than the {self._timeout_s:g} s that a job may")
                 self._running().end(number)
-        for run in [run for run in self._reserved if self._devices.take_reserved(run.device)]:
+        for run in [run for run in self._reserved if self.devices.take_reserved(run.device)]:
             self._reserved.remove(run)
             self._launch(run)
         ends, self._ends = self._ends, []
@@ -238,7 +240,8 @@ class JobPool:
         assert run.answer is not None
         with run.answer:
             answer = None if run.unwanted else self._answer(run.answer)
-        self._devices.give_back(run.device, alone=run.alone)
+        self.devices.give_back(run.device)
+        self._open_unless_kept(run.device)
         if run.unwanted:
             run.job.close()
         elif answer is None and run.verdict is None and report.status is None and not report.broken and run.losses < _MOST_LOSSES:
@@ -253,6 +256,11 @@ class JobPool:
             run.job.close()
             value = answer.value if answer is not None and failure is None else None
             self._ends.append(JobEnd(run.ticket, run.device.name, run.started_s, self.now(), value, failure))
+
+    def _open_unless_kept(self, device: Device) -> None:
+        """Let any job on a device, if no job is alone on it or waits to be."""
+        if not any(run.alone and run.device is device for run in (*self._runs.values(), *self._reserved)):
+            self.devices.open(device)
 
     def _answer(self, file: IO[bytes]) -> Answer | None:
         """Return what the job's process said before it ended; None where that is nothing whole."""
@@ -270,9 +278,9 @@ class JobPool:
 
     def _again(self, run: _Run) -> None:
         """Try a job once more, as soon as there is room for it."""
-        device = self._devices.reserve() if run.alone else self._devices.take()
+        device = self.devices.reserve() if run.alone else self.devices.take()
         if device is None:
-            # Every device is kept for another job that is to be alone: this one waits for its own to be free again.
+            # Every device is kept for another job that is to be alone: this one waits for its own.
             device = run.device
             run.alone = True
         run.device = device

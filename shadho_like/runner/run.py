@@ -159,6 +159,7 @@ def jobs_for(searches: Sequence[Search], options: Options) -> Jobs:
             codec=options.codec,
         )
     pool = JobPool(local_devices(options.max_gpus, options.simultaneous_jobs_per_gpu), options.job_timeout, known)
+    pool.notices.append(_said_of(pool.devices))
     pool.warm_up()
     return pool
 
@@ -167,6 +168,15 @@ def local_devices(max_gpus: int | None, simultaneous_jobs_per_gpu: int | None) -
     """Return this machine's GPUs, as many as are wanted, each with its slots; without any, the processor with its cores."""
     names = hardware.gpus(os.environ)[:max_gpus]
     return Devices(names, (simultaneous_jobs_per_gpu or 1) if names else hardware.cores())
+
+
+def _said_of(devices: Devices) -> str:
+    """Return where jobs run, in a line."""
+    names = [device.name for device in devices if device.name is not None]
+    if not names:
+        return f"no GPU is to be seen: jobs run on the processor, {devices.slots} at once"
+    each = devices.slots // len(names)
+    return f"jobs run on GPU {', '.join(names)}, {f'{each} at once on each' if each > 1 else 'one at a time on each'}"
 
 
 def _known(searches: Sequence[Search]) -> list[Any]:

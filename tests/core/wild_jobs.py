@@ -75,3 +75,20 @@ def start_family(out: str) -> None:
 def family(tmp_path: Path) -> list[int]:
     texts = [(tmp_path / name).read_text(encoding="ascii") if (tmp_path / name).exists() else "" for name in ("log", "children")]
     return [int(word) for text in texts for word in text.split()]
+
+
+def needs_all(held: str, tried: str, first: int) -> None:
+    """Hold something for a moment that only one can hold; the first ones wait until all of them are there."""
+    with Path(tried).open("a", encoding="ascii") as file:
+        file.write("tried\n")
+    give_up_s = time.monotonic() + 60
+    while Path(tried).read_text(encoding="ascii").count("tried") < first:
+        assert time.monotonic() < give_up_s
+        time.sleep(0.01)
+    try:
+        descriptor = os.open(held, os.O_CREAT | os.O_EXCL)
+    except FileExistsError:
+        raise RuntimeError("CUDA out of memory") from None
+    time.sleep(0.1)
+    os.unlink(held)
+    os.close(descriptor)

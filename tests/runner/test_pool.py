@@ -16,7 +16,7 @@ import pytest
 from e2e.processes import until
 from hypothesis import given
 from hypothesis import strategies as st
-from wild_jobs import Call, end_of, fail, family, start_family, visible
+from wild_jobs import Call, end_of, fail, family, needs_all, start_family, visible
 
 from shadho_like.engine.devices import Devices
 from shadho_like.engine.jobs import JobEnd
@@ -167,8 +167,17 @@ def test_out_of_memory_on_a_shared_gpu_is_tried_again_alone(tmp_path: Path) -> N
         ends = all_ends(pool, {number: (Grows(tmp_path / "on", number), tmp_path / f"{number}.log") for number in range(2)})
         assert {ticket: end.value for ticket, end in ends.items()} == {0: 0, 1: 1}
         assert 1 <= len(pool.notices) <= 2
+        assert not any(device.alone for device in pool.devices)
         assert all("out of memory on GPU 0, which other jobs use too" in notice for notice in pool.notices)
         assert pool.free() == 2
+
+
+def test_jobs_that_are_to_be_alone_on_one_gpu_take_turns(tmp_path: Path) -> None:
+    with closing(JobPool(Devices(("0",), 3))) as pool:
+        ends = all_ends(pool, {number: (Call(needs_all, (str(tmp_path / "on"), str(tmp_path / "tried"), 3)), None) for number in range(9)})
+        assert [end.failure for end in ends.values()] == [None] * 9
+        assert len(pool.notices) >= 3
+        assert pool.free() == 3
 
 
 def test_out_of_memory_alone_is_a_failure() -> None:
@@ -261,10 +270,11 @@ def test_a_reserved_device_takes_nobody_else(devices: Devices) -> None:
     assert alone is first
     assert devices.free() == 1
     assert not devices.take_reserved(first)
-    devices.give_back(first, alone=False)
+    devices.give_back(first)
     assert devices.take_reserved(first)
     assert devices.free() == 1
-    devices.give_back(first, alone=True)
+    devices.give_back(first)
+    devices.open(first)
     assert devices.free() == 3
 
 
@@ -280,6 +290,6 @@ def test_the_least_loaded_device_is_next(names: int, slots: int, steps: list[boo
             assert device.running == least + 1
             held.append(device)
         elif held:
-            devices.give_back(held.pop(len(held) // 2), alone=False)
+            devices.give_back(held.pop(len(held) // 2))
         assert devices.free() == names * slots - len(held)
         assert all(device.running <= slots for device in devices)

@@ -47,7 +47,7 @@ def test_jobs_share_the_gpus(two_gpus: None, tmp_path: Path) -> None:
         assert scheduler.gpu_ids == ["2", "GPU-ab"]
         for _ in range(2):
             first, second, third, fourth, fifth = asyncio.run(all_of_them(scheduler))
-            assert [(result.gpu_id, result.result) for result in (first, second)] == [(2, "2"), ("GPU-ab", "GPU-ab")]
+            assert {(result.gpu_id, result.result) for result in (first, second)} == {(2, "2"), ("GPU-ab", "GPU-ab")}
             assert fourth.success
             assert (third.success, third.result, third.out_file) == (False, None, str(tmp_path / "a/log"))
             assert third.error.startswith("ValueError: no such thing\nabout to raise\nTraceback")
