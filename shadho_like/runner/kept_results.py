@@ -6,6 +6,7 @@ import os
 import pickle
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import cloudpickle
 
@@ -31,7 +32,15 @@ def keep(job: ExperimentJob, result: GPUJobResult, end: JobEnd) -> None:
         WorldError: the file system refuses.
     """
     value = {**{name: getattr(result, name) for name in _FIELDS}, "finished_s": end.finished_s}
-    write_whole(kept_path(job), cloudpickle.dumps(value), sync=end.finished_s - end.started_s >= _WORTH_SYNC_S)
+    write_whole(kept_path(job), _pickled(value), sync=end.finished_s - end.started_s >= _WORTH_SYNC_S)
+
+
+def _pickled(value: Any) -> bytes:
+    """Return a value as bytes; classes of the user's script as their names, so that the same script finds its own again."""
+    try:
+        return pickle.dumps(value)
+    except Exception:
+        return bytes(cloudpickle.dumps(value))
 
 
 def kept(job: ExperimentJob, since_s: float) -> GPUJobResult | None:

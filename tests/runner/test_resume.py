@@ -225,3 +225,59 @@ def test_a_search_that_runs_already_is_refused(tmp_path: Path) -> None:
         jobs.choose = lambda tickets: tickets[len(run_grid_searches([config]))]
         with pytest.raises(ExperimentInUse, match="is in use by process"):
             run_grid_searches([config])
+
+
+SCRIPT = """
+import copy
+import sys
+from dataclasses import dataclass
+from shadho_like.configs import pydraclass
+from shadho_like.runner import GridSearchConfig, run_grid_searches
+
+@pydraclass
+class Optimizer:
+    lr: float = 0.1
+
+@pydraclass
+class Adam(Optimizer):
+    beta: float = 0.9
+
+@pydraclass
+class Experiment:
+    optimizer: Optimizer = Optimizer()
+
+@dataclass
+class Found:
+    optimizer: Optimizer
+
+@pydraclass
+class First(GridSearchConfig):
+    def get_experiment_config_and_base_dir(self, optimizer):
+        config = copy.deepcopy(self.base_experiment_config)
+        config.optimizer = copy.deepcopy(optimizer)
+        return config, f"{self.base_dir}/{type(optimizer).__name__}"
+
+    def run_experiment_config(self, config):
+        assert isinstance(config.optimizer, Optimizer)
+        return Found(config.optimizer)
+
+    def agg_results(self, results):
+        return [(isinstance(result.result, Found), isinstance(result.result.optimizer, Adam)) for result in results]
+
+@pydraclass
+class Second(First):
+    def run_experiment_config(self, config):
+        return super().run_experiment_config(config)
+
+sweep = {"optimizer": [Adam(), Optimizer()]}
+print(run_grid_searches([Second(base_dir=sys.argv[1], sweep_props=sweep, base_experiment_config=Experiment())])[0])
+"""
+
+
+def test_classes_of_the_script_itself_are_the_same_everywhere(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT, encoding="utf-8")
+    for _ in range(2):
+        command = [sys.executable, "script.py", str(tmp_path / "a")]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.splitlines()[-1] == "[(True, True), (True, False)]"

@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import pickle
+import re
 import tempfile
 from contextlib import closing
 from pathlib import Path
@@ -160,3 +161,13 @@ def test_answers_that_are_not_monotone_are_told(tmp_path: Path, capsys: pytest.C
     warning = "n=6 passed, unlike others on its side of the boundary"
     assert pickle.loads(path.read_bytes())["warnings"] == [warning]
     assert f"warning: {warning}" in capsys.readouterr().out
+
+
+def test_what_is_shown_while_searches_run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_FIRST_S", "_PLAIN_S"):
+        monkeypatch.setattr(f"shadho_like.runner.display.{name}", 0.0)
+    with imaginary(2):
+        run_binary_searches([binary(tmp_path / "a", sweep_props={"seed": [1, 2]}, range=(0, 32))])
+    shown = [line.partition(": ")[2] for line in capsys.readouterr().out.splitlines() if " · " in line]
+    assert re.fullmatch(r"n in \[0, 32\] · running n=16 \(1 running\) · 1 jobs done · about 0:00 left", shown[0])
+    assert any(line.startswith("n in [16, 32] · ") for line in shown)
