@@ -56,7 +56,7 @@ class Record:
 def legal(root: Path, fresh: Callable[[], BuiltInMethod]) -> Record:
     """Fold an experiment's turns; every step must be allowed, and the tables and snapshots say the same."""
     with closing(sqlite3.connect(ExperimentPaths(root).journal)) as db:
-        config = schema.read_config(db)
+        config = schema.read_config(db, root)
         record = Record(
             ExperimentState(fresh(), experiment=config["name"], seed=config["seed"], smaller_is_better=config["smaller_is_better"])
         )
