@@ -13,6 +13,7 @@ import re
 import shutil
 import stat
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -88,10 +89,13 @@ def read(root: str, checkpoint: str) -> Checkpoint:
     try:
         with open(os.path.join(path, MANIFEST_FILE), encoding="utf-8") as file:
             manifest = json.loads(file.read(_LARGEST_MANIFEST))
+        checksum = manifest.pop("checksum")
         saved, length, metadata = manifest["files"], manifest["length"], manifest["metadata"]
         found = describe(path)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"checkpoint {checkpoint} cannot be read: {error}") from error
+    if checksum != _checksum_of(manifest):
+        raise CheckpointError(f"checkpoint {checkpoint} is not as it was saved: {MANIFEST_FILE}")
     changed = sorted(name for name in {*saved, *found} if saved.get(name) != found.get(name))
     if changed:
         raise CheckpointError(f"checkpoint {checkpoint} is not as it was saved: {', '.join(changed[:3])}")
@@ -161,7 +165,16 @@ class Checkpoints:
         self._length = length
         self._archive = archive
         self._incoming = os.path.join(os.path.dirname(archive), INCOMING_FILE) if archive else ""
+        self._remove_unfinished()
         self._number = max((int(each.split(".")[2]) for each in ids(root, trial) if each.split(".")[1] == str(attempt)), default=0)
+
+    def _remove_unfinished(self) -> None:
+        """Remove what attempts before this one had not finished when they were killed."""
+        folder = os.path.join(self._root, str(self._trial))
+        for name in os.listdir(folder) if os.path.isdir(folder) else []:
+            match = ID.fullmatch(name[len(_PARTIAL) :]) if name.startswith(_PARTIAL) else None
+            if match is not None and int(match[2]) < self._attempt:
+                shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
 
     @contextmanager
     def store_path(self, metadata: dict[str, Any] | None = None) -> Iterator[tuple[str, str]]:
@@ -283,13 +296,29 @@ def extract(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: str) -> None:
 
 
 def _seal(path: str, fields: dict[str, Any]) -> None:
-    """Write the manifest, and everything to the disk."""
-    files = describe(path)
+    """Write the manifest, and everything to the disk. Files go there while they are read for their checksums."""
+    with ThreadPoolExecutor(1) as other:
+        syncing = other.submit(_sync_tree, path)
+        files = describe(path)
+        syncing.result()
+    manifest = json.loads(json.dumps({"version": 1, **fields, "files": files}))
     with open(os.path.join(path, MANIFEST_FILE), "w", encoding="utf-8") as file:
-        json.dump({"version": 1, **fields, "files": files}, file)
-    for name in (*files, MANIFEST_FILE):
-        _sync(os.path.join(path, name))
+        json.dump({**manifest, "checksum": _checksum_of(manifest)}, file)
+    _sync(os.path.join(path, MANIFEST_FILE))
     _sync(path)
+
+
+def _checksum_of(manifest: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
+def _sync_tree(path: str) -> None:
+    """Make files durable, and in each folder beneath the directory their names."""
+    for folder, _, names in os.walk(path, onerror=_raise):
+        for name in names:
+            if stat.S_ISREG(os.lstat(os.path.join(folder, name)).st_mode):
+                _sync(os.path.join(folder, name))
+        _sync(folder)
 
 
 def _sync(path: str) -> None:

@@ -224,15 +224,15 @@ class Recorder:
 
         def write(file: int, data: int, size: int, at: int) -> int:
             self.steps.append(Step("write", self._paths[file], at, ctypes.string_at(data, size)))
-            return writes(file, data, size, at)
+            return int(writes(file, data, size, at))
 
         def truncate(file: int, size: int) -> int:
             self.steps.append(Step("truncate", self._paths[file], size))
-            return truncates(file, size)
+            return int(truncates(file, size))
 
         def sync(file: int, flags: int) -> int:
             self.steps.append(Step("sync", self._paths[file]))
-            return syncs(file, flags)
+            return int(syncs(file, flags))
 
         ours.functions[_WRITE] = self._function(_WRITES, write)
         ours.functions[_TRUNCATE] = self._function(_TRUNCATES, truncate)
