@@ -120,6 +120,7 @@ class Play:
     Attributes:
         engine: what runs.
         model: what is known of each trial.
+        told: attempts of which the engine has said something.
         running: whether a driver runs.
     """
 
@@ -131,7 +132,7 @@ class Play:
         self._max_trials = max_trials
         self._lives = 0
         self.model: dict[int, Known] = {}
-        self.over: set[AttemptId] = set()
+        self.told: set[AttemptId] = set()
         self.running = False
         self.start()
 
@@ -163,7 +164,7 @@ class Play:
             self.running = False
         for attempt in self.engine.submitted:
             known = self.model.setdefault(attempt.id.trial, Known())
-            promises.keep([f"{attempt} is run again"] if attempt.id in self.over else [])
+            promises.keep([f"{attempt} is run again"] if attempt.id in self.told else [])
             promises.keep([f"{attempt} is run for nothing"] if not known.trained < attempt.length or known.failed else [])
             promises.keep([f"{attempt} begins at another length than {known}"] if attempt.trained != known.trained else [])
         self.engine.submitted.clear()
@@ -178,8 +179,7 @@ class Play:
                 # The engine has it no more; one that is told of again is no news.
                 self.engine.has.pop(event.attempt, None)
                 self.model[event.attempt.trial].take(event, attempts.pop(event.attempt), self.max_restarts)
-            if event.attempt in self.model or not isinstance(event, AttemptStarted):
-                self.over.add(event.attempt)
+            self.told.add(event.attempt)
         self.step()
         if self.running:
             # What became wanted is submitted before the next wait.
