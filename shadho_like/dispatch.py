@@ -1,4 +1,4 @@
-"""Which waiting attempt goes next. Pure: it knows neither engines nor clocks."""
+"""Which waiting attempt goes next, and when. Pure: it knows neither engines nor clocks."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ class WaitingAttempts:
 
     def __init__(self) -> None:
         self._heap: list[AttemptId] = []
+        self._later: list[tuple[float, AttemptId]] = []
         self._attempts: dict[AttemptId, Attempt] = {}
 
     def __len__(self) -> int:
@@ -22,17 +23,30 @@ class WaitingAttempts:
         """Let these wait."""
         for attempt in attempts:
             self._attempts[attempt.id] = attempt
-            heapq.heappush(self._heap, attempt.id)
+            if attempt.not_before_s:
+                heapq.heappush(self._later, (attempt.not_before_s, attempt.id))
+            else:
+                heapq.heappush(self._heap, attempt.id)
 
     def discard(self, attempt_id: AttemptId) -> bool:
         """Let this one wait no more; return whether it did."""
         return self._attempts.pop(attempt_id, None) is not None
 
-    def take(self, count: int) -> list[Attempt]:
-        """Return up to `count` attempts to run next; they no longer wait."""
+    def due_s(self, now_s: float) -> float:
+        """Return when the next one may go that may not yet; infinity where there is none."""
+        self._let_go(now_s)
+        return self._later[0][0] if self._later else float("inf")
+
+    def take(self, count: int, now_s: float) -> list[Attempt]:
+        """Return up to `count` attempts to run next, of those that may go now; they no longer wait."""
+        self._let_go(now_s)
         taken: list[Attempt] = []
         while self._heap and len(taken) < count:
             attempt = self._attempts.pop(heapq.heappop(self._heap), None)
             if attempt is not None:
                 taken.append(attempt)
         return taken
+
+    def _let_go(self, now_s: float) -> None:
+        while self._later and (self._later[0][0] <= now_s or self._later[0][1] not in self._attempts):
+            heapq.heappush(self._heap, heapq.heappop(self._later)[1])

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import shadho_worker
 
-from shadho_like import searcher
+from shadho_like import requests, searcher
+from shadho_like.arguments import check_numbers, positional, slice_of
+from shadho_like.control import RunOptions
 from shadho_like.engine import ENGINES
 from shadho_like.engine.base import Engine, InputFile, Launch, OutputFile
-from shadho_like.errors import OptionError, nearest
-from shadho_like.experiment import Experiment, RunOptions, Step
-from shadho_like.identity import check_unchanged
+from shadho_like.errors import OptionError
+from shadho_like.events import Action
+from shadho_like.experiment import Experiment, Step
+from shadho_like.identity import check_unchanged, grown_keys
 from shadho_like.input_files import input_file, output_file, warn_of_missing
 from shadho_like.interrupts import SignalInterrupts
 from shadho_like.journal import Journal
@@ -57,6 +62,9 @@ class Shadho:
             is set, else local.
         workers: on the local engine, how many trials run at once (by default as many as cores); 0 evaluates in this process.
         trial_timeout: seconds after which one trial is killed.
+        preemption_timeout: seconds that a trial has to take a checkpoint when it is asked to end; then it is killed.
+        slice: after so many seconds, or so much training ("3 units"), a trial that takes checkpoints ends, to go on in another
+            attempt: on Work Queue, where nothing reaches a running trial, this is what a pause waits for. None for no slices.
         metric: the name of the searched metric where the objective returns several.
         smaller_is_better: whether the metric is minimised.
         resume: whether to carry on where the directory holds this experiment; False refuses to.
@@ -88,25 +96,31 @@ class Shadho:
         engine: str | Engine = "auto",
         workers: int | None = None,
         trial_timeout: float | None = None,
+        preemption_timeout: float = 60,
+        slice: float | str | None = None,  # noqa: A002 - the option's name
         metric: str = "loss",
         smaller_is_better: bool = True,
         resume: bool = True,
         **other: Any,
     ) -> None:
-        exp_key, self._cmd, space = _positional(experiment, other)
+        exp_key, self._cmd, space = positional(experiment, other, _OPTIONS)
         self._space: Space = as_space(space)
         self._name = name or exp_key
         self._directory = directory
-        _check_numbers(
-            timeout=timeout, trial_timeout=trial_timeout, max_tasks=max_tasks, max_queued_tasks=max_queued_tasks, max_evals=max_evals
+        check_numbers(
+            timeout=timeout,
+            trial_timeout=trial_timeout,
+            preemption_timeout=preemption_timeout,
+            max_tasks=max_tasks, max_queued_tasks=max_queued_tasks, max_evals=max_evals
         )
-        _check_numbers(hyperparameters_per_task=hyperparameters_per_task)
-        _check_numbers(minimum=0, max_resubmissions=max_resubmissions, seed=seed, workers=workers)
+        check_numbers(hyperparameters_per_task=hyperparameters_per_task)
+        check_numbers(minimum=0, max_resubmissions=max_resubmissions, seed=seed, workers=workers)
         concurrency = (max_queued_tasks or _QUEUED_TASKS) * hyperparameters_per_task
         self._custom = method if isinstance(method, SearchMethod) and not isinstance(method, BuiltInMethod) else None
         self._recipe = _recipe(method, concurrency, smaller_is_better=smaller_is_better)
         seed = self._recipe.seed if seed is None else seed
-        self._options = RunOptions(timeout, max_tasks, max_resubmissions, await_pending)
+        self._options = RunOptions(timeout, max_tasks, max_resubmissions, await_pending, preemption_timeout, slice is not None)
+        self._slice_s, self._slice_length = slice_of(slice)
         self._seed = seed
         self._engine = engine
         self._workers = workers
@@ -200,6 +214,25 @@ class Shadho:
         finally:
             journal.close()
 
+    def pause(self) -> None:
+        """Have running trials take a checkpoint and stop, and start none until `activate`; may be called from any thread."""
+        self._leave(Action.PAUSE)
+
+    def activate(self) -> None:
+        """Go on after a pause."""
+        self._leave(Action.ACTIVATE)
+
+    def cancel(self) -> None:
+        """Have running trials take a checkpoint and stop, and end the experiment."""
+        self._leave(Action.CANCEL)
+
+    def kill(self, trial: int | None = None) -> None:
+        """End the experiment, or one trial of it, at once."""
+        self._leave(Action.KILL, trial)
+
+    def _leave(self, action: Action, trial: int | None = None) -> None:
+        requests.leave(ExperimentPaths(self.directory).requests, action, trial=trial)
+
     def _made_engine(self) -> Engine:
         if not isinstance(self._engine, str):
             return self._engine
@@ -223,17 +256,20 @@ class Shadho:
 
     def _search(self, journal: Journal, engine: Engine, launch: Launch) -> Result:
         config = journal.config
-        check_unchanged(config, self._described(config["seed"] if self._seed is None else self._seed), launch.paths.root)
+        method, asked = self._made_method(**config["method"], seed=config["seed"]), self._described(config["seed"])
+        grown = grown_keys(config, asked, method.extensible if isinstance(method, BuiltInMethod) else ())
+        check_unchanged(config, asked if self._seed is None else self._described(self._seed), launch.paths.root, grown)
         if not self._resume and not journal.new:
             message = f"{launch.paths.root} holds this experiment already, and resume is False: give another name= or directory="
             raise OptionError(message)
-        experiment = Experiment(journal, self._made_method(**config["method"], seed=config["seed"]))
+        experiment = Experiment(journal, method)
         self.searcher_state = experiment.state.searcher
-        running = 0
-        with SignalInterrupts() as interrupts, Progress(self._metric, self._options.timeout_s, self._options.max_trials) as progress:
+        running, shown = 0, (self._metric, self._options.timeout_s, self._options.max_trials, os.path.relpath(launch.paths.root))
+        journal.keep_command({"argv": sys.orig_argv, "cwd": str(Path.cwd())})
+        with SignalInterrupts() as interrupts, Progress(*shown) as progress:
             for notice in (*warn_of_missing(self._cmd, self._inputs), *_kept_concurrency(config["method"]["keys"], self._recipe.keys)):
                 progress.notice(notice)
-            for step in experiment.run(engine, launch, self._options, interrupts):
+            for step in experiment.run(engine, launch, replace(self._options, grown=grown), interrupts):
                 running = step.stopped
                 _show(progress, step)
                 for listener in self.listeners:
@@ -262,6 +298,8 @@ class Shadho:
             trials_per_task=self._trials_per_task,
             resources=self.config.workqueue.resources(),
             trial_timeout_s=self._trial_timeout,
+            slice_s=self._slice_s,
+            slice_length=self._slice_length,
         )
 
     def _described(self, seed: int) -> dict[str, Any]:
@@ -307,37 +345,6 @@ def _kept_concurrency(held: Mapping[str, Any], asked: Mapping[str, Any]) -> Iter
     before, now = held.get(_CONCURRENCY), asked.get(_CONCURRENCY)
     if before != now:
         yield f"max_queued_tasks: {before} trials are open at once, as when this experiment began; {now} would take a new one"
-
-
-def _positional(experiment: tuple[Any, ...], other: Mapping[str, Any]) -> tuple[str | None, str | Callable[..., Any], Any]:
-    """Return (name or None, command, space) from `(cmd, space)`, `(exp_key, cmd, space)` or the same by keyword."""
-    names = ("exp_key", "cmd", "space") if len(experiment) > 2 or "exp_key" in other else ("cmd", "space")
-    for key in other:
-        if key not in {"exp_key", "cmd", "space"}:
-            message = f"Shadho has no option {key!r}: {nearest(key, _OPTIONS)}"
-            raise OptionError(message)
-    given = {**dict(zip([name for name in names if name not in other], experiment, strict=False)), **other}
-    if len(experiment) + len(other) != len(given) or not {"cmd", "space"} <= given.keys():
-        message = "Shadho takes (cmd, space) or (exp_key, cmd, space), then options by name"
-        raise OptionError(message)
-    cmd = given["cmd"]
-    if not (callable(cmd) or (isinstance(cmd, str) and cmd.strip())):
-        message = f"cmd must be a shell command or a Python callable, not {cmd!r}"
-        raise OptionError(message)
-    return given.get("exp_key"), cmd, given["space"]
-
-
-def _check_numbers(minimum: int = 1, **numbers: float | None) -> None:
-    for name, value in numbers.items():
-        seconds = name in {"timeout", "trial_timeout"}
-        if value is None or (seconds and isinstance(value, int | float) and not isinstance(value, bool) and value > 0):
-            continue
-        if seconds:
-            message = f"{name} must be a number of seconds above 0, or None for no limit, not {value!r}"
-            raise OptionError(message)
-        if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-            message = f"{name} must be a whole number of at least {minimum}, not {value!r}"
-            raise OptionError(message)
 
 
 _OPTIONS = [name for name in Shadho.__init__.__annotations__ if name not in {"experiment", "other", "return"}]

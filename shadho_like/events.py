@@ -8,7 +8,33 @@ from enum import Enum
 from typing import Any
 
 from shadho_like.errors import JournalError
-from shadho_like.trial import AttemptId, Failure, Outcome, Success
+from shadho_like.trial import AttemptId, Failure, Outcome, Success, Trial
+
+
+class Action(str, Enum):
+    """What a user asks of an experiment, from any terminal."""
+
+    PAUSE = "pause"
+    """Let running trials take a checkpoint and stop; start nothing until it is activated."""
+    ACTIVATE = "activate"
+    """Go on after a pause."""
+    CANCEL = "cancel"
+    """Stop as for a pause, then end the experiment."""
+    KILL = "kill"
+    """End the experiment, or one trial, at once."""
+    CONTINUE = "continue"
+    """Go on after the end; becomes `Continued`."""
+
+
+class Ending(str, Enum):
+    """How what still runs is brought to its end."""
+
+    DRAIN = "drain"
+    """It may finish."""
+    ASK = "ask"
+    """It is asked to take a checkpoint and end."""
+    NOW = "now"
+    """It is killed."""
 
 
 class StopReason(str, Enum):
@@ -18,6 +44,8 @@ class StopReason(str, Enum):
     """The whole search's time is over."""
     INTERRUPTED = "interrupted"
     """The user pressed Ctrl-C, or the driver got SIGTERM."""
+    FAILURES = "failures"
+    """Trial after trial failed for the same reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +79,63 @@ class RunStopping:
 
     Attributes:
         reason: what ends it.
-        drain: whether the attempts that run may finish; none is started any more in either case.
+        ending: what becomes of the attempts that run; none is started any more.
     """
 
     time_s: float
     reason: StopReason
-    drain: bool = False
+    ending: Ending = Ending.NOW
 
     def to_json(self) -> list[Any]:
         """Return the plain form."""
-        return ["run_stopping", self.time_s, self.reason.value, self.drain]
+        return ["run_stopping", self.time_s, self.reason.value, self.ending.value]
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """The user asked for something.
+
+    Attributes:
+        action: what.
+        trial: the number of the one trial that it is about (only KILL); None for the whole experiment.
+    """
+
+    time_s: float
+    action: Action
+    trial: int | None = None
+
+    def to_json(self) -> list[Any]:
+        """Return the plain form."""
+        return ["requested", self.time_s, self.action.value, self.trial]
+
+
+@dataclass(frozen=True, slots=True)
+class Continued:
+    """The experiment goes on after its end.
+
+    Attributes:
+        keys: the search method's keys that grow, with their new values.
+        trials: those that may be taken up again, as they ended.
+    """
+
+    time_s: float
+    keys: Mapping[str, int]
+    trials: tuple[Trial, ...]
+
+    def to_json(self) -> list[Any]:
+        """Return the plain form."""
+        return ["continued", self.time_s, dict(self.keys), [trial.to_json() for trial in self.trials]]
+
+
+@dataclass(frozen=True, slots=True)
+class PatienceEnded:
+    """What was asked to take a checkpoint and end had its time: it is killed if it still runs."""
+
+    time_s: float
+
+    def to_json(self) -> list[Any]:
+        """Return the plain form."""
+        return ["patience_ended", self.time_s]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +190,7 @@ class AttemptLost:
 
 
 EngineEvent = AttemptStarted | AttemptFinished | AttemptLost
-Event = RunStarted | RunStopping | EngineEvent
+Event = RunStarted | RunStopping | Requested | Continued | PatienceEnded | EngineEvent
 
 
 def event_from_json(value: list[Any]) -> Event:
@@ -136,9 +211,19 @@ def _finished(time_s: float, trial: int, attempt: int, started_s: float, host: s
     return AttemptFinished(time_s, AttemptId(trial, attempt), started_s, host, outcome)
 
 
+def _ending(value: str | bool) -> Ending:
+    """Return how a run ended; the first format knew two ways, as a truth value."""
+    if isinstance(value, bool):
+        return Ending.DRAIN if value else Ending.NOW
+    return Ending(value)
+
+
 _READERS: Mapping[str, Callable[..., Event]] = {
     "run_started": RunStarted,
-    "run_stopping": lambda time_s, reason, drain: RunStopping(time_s, StopReason(reason), drain),
+    "run_stopping": lambda time_s, reason, ending: RunStopping(time_s, StopReason(reason), _ending(ending)),
+    "requested": lambda time_s, action, trial: Requested(time_s, Action(action), trial),
+    "continued": lambda time_s, keys, trials: Continued(time_s, keys, tuple(map(Trial.from_json, trials))),
+    "patience_ended": PatienceEnded,
     "attempt_started": lambda time_s, trial, attempt, host: AttemptStarted(time_s, AttemptId(trial, attempt), host),
     "attempt_finished": _finished,
     "attempt_lost": lambda time_s, trial, attempt, host, reason: AttemptLost(time_s, AttemptId(trial, attempt), host, reason),

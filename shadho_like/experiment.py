@@ -9,15 +9,16 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from shadho_like import checkpoint
+from shadho_like.control import Control, Interrupts, RunOptions
 from shadho_like.dispatch import WaitingAttempts
 from shadho_like.engine.base import Engine, EngineStatus, Launch, Notice
 from shadho_like.errors import MethodError
-from shadho_like.events import AttemptFinished, AttemptLost, Event, RunStarted, RunStopping, StopReason, event_from_json
+from shadho_like.events import AttemptFinished, AttemptLost, Continued, Ending, Event, RunStarted, StopReason, event_from_json
 from shadho_like.journal import UNANSWERED, Journal, dump_operations
 from shadho_like.method_record import MethodRecord
+from shadho_like.phase import Phase
 from shadho_like.searcher.base import BuiltInMethod, SearchMethod
 from shadho_like.searcher.custom import CustomMethod
 from shadho_like.state import Best, ExperimentState
@@ -29,23 +30,7 @@ _WAKE_S = 1.0
 _TURNS_BETWEEN_SNAPSHOTS = 2000
 _CHARACTERS_PER_TURN = 100
 _TRIALS_PER_TURN = 5
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """How one run of the driver goes on with an experiment.
-
-    Attributes:
-        timeout_s: end the run after this time; None for no limit.
-        max_trials: how many trials there may be in total, those of earlier runs counted.
-        max_restarts: how often a trial is tried again after its own code failed.
-        drain: at the timeout or the first interrupt, let running attempts finish.
-    """
-
-    timeout_s: float | None = None
-    max_trials: int | None = None
-    max_restarts: int = 0
-    drain: bool = False
+_CUT_SHORT = frozenset({"CANCELED", "PREEMPTED"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +48,8 @@ class Step:
         notices: lines for the person at the terminal.
         stopped: trials that ran when the run was stopped.
         stopping: why the run ends, where it does.
+        ending: how what still runs is brought to its end, where the run ends.
+        phase: where the experiment is in its life.
     """
 
     counts: Mapping[TrialState, int]
@@ -75,16 +62,8 @@ class Step:
     notices: tuple[str, ...]
     stopped: int
     stopping: StopReason | None
-
-
-class Interrupts(Protocol):
-    """Tells how often the user asked for the end, and wakes whoever waits on `fd`."""
-
-    fd: int
-    count: int
-
-    def clear(self) -> None:
-        """Make `fd` quiet again."""
+    ending: Ending | None
+    phase: Phase
 
 
 class Experiment:
@@ -110,7 +89,7 @@ class Experiment:
         self._snapshot_turn, self._snapshot_size = 0, 0
         self._waiting = WaitingAttempts()
         self._running: set[AttemptId] = set()
-        self._stopped = self._interrupts = 0
+        self._stopped = 0
         self._checkpoints = Path()
         self._notices: list[str] = []
         self._read_back()
@@ -156,49 +135,55 @@ class Experiment:
                 began_s, uuid.uuid4().hex, socket.gethostname(), os.getpid(), options.max_trials, options.max_restarts
             )
             self._take(engine, identity, [])
+            control = Control(
+                self.state, options, interrupts, launch.paths.requests, self._extension, asks=engine.asks, began_s=began_s
+            )
+            self._obey(engine, control)
             while not self.state.finished:
                 self._submit(engine)
-                yield self._pass(engine, options, interrupts, began_s)
+                yield self._pass(engine, control, interrupts, began_s)
+            if self._notices:
+                yield self._step(engine, engine.now() - began_s)
             self._save_snapshot()
         finally:
             engine.close()
 
     def _submit(self, engine: Engine) -> None:
         room = min(engine.room(), len(self._waiting)) if self._waiting else 0
-        if room > 0:
-            attempts = self._waiting.take(room)
+        if room > 0 and (attempts := self._waiting.take(room, engine.now())):
             self._running.update(attempt.id for attempt in attempts)
             engine.submit(attempts)
 
-    def _pass(self, engine: Engine, options: RunOptions, interrupts: Interrupts | None, began_s: float) -> Step:
+    def _pass(self, engine: Engine, control: Control, interrupts: Interrupts | None, began_s: float) -> Step:
         """Wait for something to happen, and commit it."""
-        patience_s = _WAKE_S
-        if options.timeout_s is not None and self.state.stopping is None:
-            patience_s = max(0.0, min(_WAKE_S, began_s + options.timeout_s - engine.now()))
+        patience_s = max(0.0, min(_WAKE_S, min(control.due_s(), self._waiting.due_s(engine.now())) - engine.now()))
         updates = engine.wait(patience_s, interrupts.fd if interrupts else None)
         turns: list[Turn] = []
         for update in updates:
             if isinstance(update, Notice):
                 self._notices.append(update.text)
-            elif update.attempt in self._running:
+            elif update.attempt in self._running or (isinstance(update, AttemptFinished) and self.state.takes_late(update)):
                 self._take(engine, update, turns)
-        if (stopping := self._stopping(engine.now(), began_s, options, interrupts)) is not None:
-            self._stopped = len(self._take(engine, stopping, turns).attempts)
         self._commit(engine, turns)
+        self._obey(engine, control)
         return self._step(engine, engine.now() - began_s)
 
-    def _stopping(self, now_s: float, began_s: float, options: RunOptions, interrupts: Interrupts | None) -> RunStopping | None:
-        """Return what ends the run now: time is up, or the user asked; a second interrupt ends what the first let finish."""
-        already = self.state.stopping
-        if interrupts is not None and interrupts.count > self._interrupts:
-            self._interrupts = interrupts.count
-            interrupts.clear()
-            drain = options.drain and interrupts.count == 1 and already is None
-            if already is None or (already.drain and not drain):
-                return RunStopping(now_s, StopReason.INTERRUPTED, drain)
-        if already is None and options.timeout_s is not None and now_s - began_s >= options.timeout_s:
-            return RunStopping(now_s, StopReason.TIMEOUT, options.drain)
-        return None
+    def _obey(self, engine: Engine, control: Control) -> None:
+        """Do what time, signals and requests want."""
+        turns: list[Turn] = []
+        for event in control.events(engine.now()):
+            self._take(engine, event, turns)
+        self._commit(engine, turns)
+        control.committed()
+        self._notices += control.notices
+        control.notices.clear()
+
+    def _extension(self, now_s: float, keys: Mapping[str, int]) -> Continued | str:
+        """Return the event with which the search gets more to do, or why it cannot."""
+        if not (keys or self.state.phase.over):
+            return "the experiment is not over, so that there is nothing to continue"
+        fault = self.state.method.extension_fault(keys)
+        return fault or Continued(now_s, keys, tuple(self._journal.trials_over()))
 
     def _take(self, engine: Engine, event: Event, turns: list[Turn]) -> Turn:
         """Handle an event, its turn to be committed with `turns`; where the search method fails at it, keep it and what came before.
@@ -222,6 +207,8 @@ class Experiment:
         """Take an event in; an attempt that is over or wanted no more is forgotten at once, so that a late answer changes nothing."""
         turn = self.state.handle(event)
         self._notices.extend(turn.notices)
+        if self.state.stopping is not None:
+            self._stopped += sum(attempt.state in _CUT_SHORT for attempt in turn.attempts)
         if self._method is not None:
             self._method.note(turn)
         if isinstance(event, AttemptFinished | AttemptLost):
@@ -239,6 +226,8 @@ class Experiment:
             gone = [attempt for attempt in turn.unwanted if not self._waiting.discard(attempt)]
             if gone:
                 engine.cancel(gone)
+            if turn.asked:
+                engine.ask(turn.asked)
         if self._checkpoints.is_dir():
             self._prune(turns)
         if self.state.turn - self._snapshot_turn > self._turns_between_snapshots:
@@ -278,6 +267,8 @@ class Experiment:
             notices=tuple(notices),
             stopped=self._stopped,
             stopping=state.stopping.reason if state.stopping else None,
+            ending=state.stopping.ending if state.stopping else None,
+            phase=state.phase,
         )
 
     def close(self) -> None:

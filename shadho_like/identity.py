@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,25 @@ from shadho_like.errors import ExperimentChanged
 _PARTS = ("command", "objective", "space", "method", "metric", "smaller_is_better", "evaluations", "seed")
 
 
-def check_unchanged(held: Mapping[str, Any], asked: Mapping[str, Any], root: Path) -> None:
+def grown_keys(held: Mapping[str, Any], asked: Mapping[str, Any], extensible: Collection[str]) -> dict[str, int]:
+    """Return the keys of the search method that may grow and are greater than when the experiment began, with their new values."""
+    if held["method"]["name"] != asked["method"]["name"]:
+        return {}
+    before, now = held["method"]["keys"], asked["method"]["keys"]
+    pairs = {key: (before.get(key), now.get(key)) for key in extensible}
+    return {key: new for key, (old, new) in pairs.items() if isinstance(old, int) and isinstance(new, int) and new > old}
+
+
+def check_unchanged(held: Mapping[str, Any], asked: Mapping[str, Any], root: Path, grown: Collection[str] = ()) -> None:
     """Compare the configuration that a directory holds with the one that is asked for.
 
-    How many trials may be open at once is no part of what an experiment is.
+    How many trials may be open at once is no part of what an experiment is; nor are keys that may grow, and did.
 
     Raises:
         ExperimentChanged: they differ; the message says in what, and how to start afresh.
     """
-    changes = [change for part in _PARTS for change in _changes(part, _plain(held[part]), _plain(asked[part]))]
+    besides = {"max_concurrent_trials", *grown}
+    changes = [change for part in _PARTS for change in _changes(part, _plain(held[part], besides), _plain(asked[part], besides))]
     if changes:
         listed = "\n  ".join(changes)
         way_out = "give this one another name= or directory=, or remove that folder, to start afresh"
@@ -28,9 +38,9 @@ def check_unchanged(held: Mapping[str, Any], asked: Mapping[str, Any], root: Pat
         raise ExperimentChanged(message)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, besides: Collection[str]) -> Any:
     if isinstance(value, dict) and value.keys() == {"name", "keys"}:
-        return {"name": value["name"], **{key: item for key, item in value["keys"].items() if key != "max_concurrent_trials"}}
+        return {"name": value["name"], **{key: item for key, item in value["keys"].items() if key not in besides}}
     return json.loads(json.dumps(value))
 
 

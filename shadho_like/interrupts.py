@@ -7,22 +7,22 @@ import signal
 import threading
 from types import FrameType
 
-_ENOUGH = 3
+_ENOUGH = 4
 
 
 class SignalInterrupts:
     """Counts interrupts while its block runs; outside the main thread, where no signal arrives, it counts none.
 
-    One Ctrl-C asks for the end, a second one for the end at once, as SIGTERM does; a third is an ordinary KeyboardInterrupt.
-
     Attributes:
         fd: readable when an interrupt has come.
-        count: how many came.
+        count: how often Ctrl-C came; after some, it is an ordinary KeyboardInterrupt.
+        terminations: how often SIGTERM came.
     """
 
     def __init__(self) -> None:
         self.fd = -1
         self.count = 0
+        self.terminations = 0
         self._write_fd = -1
         self._before: dict[int, object] = {}
 
@@ -50,7 +50,10 @@ class SignalInterrupts:
                 return
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
-        self.count += 1 if number == signal.SIGINT else 2
+        if number == signal.SIGINT:
+            self.count += 1
+        else:
+            self.terminations += 1
         os.write(self._write_fd, b"!")
         if number == signal.SIGINT and self.count >= _ENOUGH:
             raise KeyboardInterrupt

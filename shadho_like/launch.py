@@ -56,6 +56,7 @@ class Launch:
         checkpoints: the folder of the checkpoints, if workers see it too; None if checkpoints travel with the attempts.
         trials_per_task: how many trials share one task, each with a result of its own.
         resources: what one task needs.
+        slice_s, slice_length: an attempt that takes checkpoints ends after this time, or this much training; None for no such end.
         trial_timeout_s: an attempt that runs longer is killed, process group and all; None for no limit.
     """
 
@@ -70,4 +71,6 @@ class Launch:
     checkpoints: Path | None = None
     trials_per_task: int = 1
     resources: Resources = field(default_factory=Resources)
+    slice_s: float | None = None
+    slice_length: int | None = None
     trial_timeout_s: float | None = None

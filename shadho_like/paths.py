@@ -40,6 +40,11 @@ class ExperimentPaths:
         return self.root / "checkpoints"
 
     @property
+    def requests(self) -> Path:
+        """What users ask of the running experiment from other terminals."""
+        return self.root / "requests"
+
+    @property
     def sandboxes(self) -> Path:
         """The folders in which attempts run; emptied when a driver starts."""
         return self.root / "sandboxes"

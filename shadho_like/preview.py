@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shadho_like.control import RunOptions
 from shadho_like.engine.base import Launch
 from shadho_like.engine.simulated import SimulatedEngine, World
-from shadho_like.experiment import Experiment, RunOptions
+from shadho_like.experiment import Experiment
 from shadho_like.journal import Journal, JournalReader
 from shadho_like.paths import ExperimentPaths
 from shadho_like.searcher import BuiltInMethod

@@ -8,9 +8,10 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from shadho_like.events import StopReason
+from shadho_like.events import Ending, StopReason
 from shadho_like.experiment import Step
 from shadho_like.journal import JournalReader
+from shadho_like.phase import Phase
 from shadho_like.trial import TrialState
 
 if TYPE_CHECKING:
@@ -28,14 +29,15 @@ class Progress:
         metric: the searched metric's name.
         timeout_s: when the search ends, if it does by time.
         max_trials: how many trials there will be, if that is known.
+        directory: the experiment's, as a person would write it.
     """
 
-    def __init__(self, metric: str, timeout_s: float | None, max_trials: int | None) -> None:
-        self._metric, self._timeout_s, self._max_trials = metric, timeout_s, max_trials
+    def __init__(self, metric: str, timeout_s: float | None, max_trials: int | None, directory: str = ".") -> None:
+        self._metric, self._timeout_s, self._max_trials, self._directory = metric, timeout_s, max_trials, directory
         self._live: Live | None = None
         self._due_s = time.monotonic() + _FIRST_S
         self._done_before: int | None = None
-        self._stopping = False
+        self._way: tuple[Phase, Ending | None] = (Phase.ACTIVE, None)
 
     def __enter__(self) -> Progress:
         if sys.stdout.isatty():
@@ -61,10 +63,8 @@ class Progress:
         now_s = time.monotonic()
         if self._done_before is None:
             self._done_before = _done(step)
-        if step.stopping is not None and step.running and not self._stopping:
-            self._stopping = True
-            why = "time is up" if step.stopping is StopReason.TIMEOUT else "interrupted"
-            self.notice(f"{why}: {step.running} running trials may finish; Ctrl-C ends them now")
+        if said := self._change(step):
+            self.notice(said)
         if now_s < self._due_s:
             return
         line = " · ".join(self._parts(step, _done(step), _done(step) - self._done_before))
@@ -76,6 +76,24 @@ class Progress:
 
             self._due_s = now_s + _LIVE_S
             self._live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
+
+    def _change(self, step: Step) -> str:
+        """Return what is to be said because the search goes another way than before."""
+        before, self._way = self._way, (step.phase, step.ending)
+        trials = f"{step.running} running trial{'' if step.running == 1 else 's'}"
+        if self._way == before:
+            return ""
+        if step.stopping is not None:
+            why = {StopReason.TIMEOUT: "time is up", StopReason.INTERRUPTED: "interrupted", StopReason.FAILURES: ""}[step.stopping]
+            what = {Ending.DRAIN: "may finish", Ending.ASK: "may take a checkpoint"}.get(step.ending or Ending.NOW)
+            how = "sooner" if step.ending is Ending.DRAIN else "now"
+            return f"{why}: {trials} {what}; Ctrl-C ends {'it' if step.running == 1 else 'them'} {how}" if what and step.running else ""
+        if step.phase is Phase.PAUSED:
+            how = f"; to go on: shadho experiment activate {self._directory}"
+            return f"paused: {f'{trials} may take a checkpoint' if step.running else 'nothing runs'}{how}"
+        if step.phase is Phase.CANCELING:
+            return f"canceling: {trials} may take a checkpoint"
+        return "activated: the search goes on" if before[0] is Phase.PAUSED else ""
 
     def _parts(self, step: Step, done: int, done_now: int) -> Iterator[str]:
         yield f"{done}/{self._max_trials} trials done" if self._max_trials else f"{done} trials done"
@@ -92,7 +110,9 @@ class Progress:
         left_s = [self._timeout_s - step.elapsed_s] if self._timeout_s is not None else []
         if rate and self._max_trials:
             left_s.append((self._max_trials - done) / rate)
-        if left_s:
+        if step.phase is Phase.PAUSED:
+            yield "paused"
+        elif left_s:
             yield f"{_duration(min(left_s))} left"
 
 

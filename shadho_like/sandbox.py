@@ -55,6 +55,8 @@ def _trial_json(launch: Launch, attempt: Attempt) -> dict[str, Any]:
         "length": attempt.length,
         "start_from": attempt.start_from,
         "checkpoints": str(launch.checkpoints) if launch.checkpoints else None,
+        "slice_s": launch.slice_s,
+        "slice_length": launch.slice_length,
         "metric": launch.metric,
         "evaluations": launch.evaluations,
     }
@@ -138,6 +140,7 @@ def read_results(
 
 def _read_result(folder: Path, metric: str, failure: Failure | None) -> Outcome:
     said, outcome = _result_file(folder, metric)
+    said = said or (isinstance(outcome, Failure) and outcome.kind is FailureKind.PREEMPTED)
     if failure is None or said:
         if isinstance(outcome, Success) or outcome.log_tail:
             return outcome

@@ -5,29 +5,42 @@ After any event, the attempts that should run are known; whoever drives the mach
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from shadho_like.errors import MethodError
-from shadho_like.events import AttemptFinished, AttemptLost, AttemptStarted, Event, RunStarted, RunStopping, event_from_json
-from shadho_like.operations import LATEST_OF, Close, Create, ExitedReason, Operation, Progress, Shutdown, ValidateAfter, operation_from_json
-from shadho_like.searcher.base import BuiltInMethod, SearcherState
-from shadho_like.trial import (
-    Failure,
-    FailureKind,
-    RequestId,
-    Success,
-    Trial,
-    TrialState,
-    trial_seed,
+from shadho_like.events import (
+    Action,
+    AttemptFinished,
+    AttemptLost,
+    AttemptStarted,
+    Continued,
+    Ending,
+    Event,
+    Requested,
+    RunStarted,
+    RunStopping,
+    StopReason,
+    event_from_json,
 )
+from shadho_like.operations import ExitedReason
+from shadho_like.phase import Phase
+from shadho_like.search import Search
+from shadho_like.searcher.base import BuiltInMethod, SearcherState
+from shadho_like.trial import AttemptRecord, Failure, FailureKind, Success, Trial, TrialState
 from shadho_like.trial_table import TrialTable
 from shadho_like.turn import Draft, Turn
 
 MAX_LOST_IN_A_ROW = 20
 """How many machines in a row may be lost under one trial before it is given up."""
+LONGEST_WAIT_S = 60.0
+"""After the second machine in a row that is lost under a trial it waits for a second, then for two, and at most for this long."""
+MAX_FAILURES_ALIKE = 10
+"""How many trials in a row may fail for the same reason before the first success."""
+
+_NUMBER = re.compile(r"\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,55 +58,44 @@ class ExperimentState:
         turn: the number of the last turn.
         lost_attempts: attempts that machines lost, in all.
         best: the best completed trial, if any.
-        progress: how far the search is, 0 to 1, as far as its method knows.
         stopping: the event that ends the run under way, if one has come.
-        searcher: what the method's handlers are shown.
     """
 
     def __init__(self, method: BuiltInMethod, *, experiment: str, seed: int, smaller_is_better: bool) -> None:
         self.turn = 0
         self.lost_attempts = 0
         self.best: Best | None = None
-        self.progress = 0.0
         self.stopping: RunStopping | None = None
-        self.searcher = SearcherState(experiment_id=experiment)
-        self.method = method
-        self._seed = seed
         self._smaller_is_better = smaller_is_better
         self._run: RunStarted | None = None
         self._trials = TrialTable()
-        self._withheld: deque[Operation] = deque()
-        self._withheld_ids: set[RequestId] = set()
+        self._search = Search(method, self._trials, experiment=experiment, seed=seed)
+        self._failures_alike: tuple[str, int] = ("", 0)
 
     def snapshot(self) -> dict[str, Any]:
         """Return the whole state as plain data, for `restore`; its size goes with the open trials, not with all of them."""
         return {
             "turn": self.turn,
-            **self._trials.to_json(),
             "lost_attempts": self.lost_attempts,
             "best": [self.best.trial, self.best.metric] if self.best else None,
-            "progress": self.progress,
             "run": self._run.to_json() if self._run else None,
             "stopping": self.stopping.to_json() if self.stopping else None,
-            "withheld": [operation.to_json() for operation in self._withheld],
-            "searcher": self.searcher.to_json(),
-            "method": self.method.state_to_json(),
+            "failures_alike": self._failures_alike,
+            **self._trials.to_json(),
+            **self._search.to_json(),
         }
 
     def restore(self, value: Mapping[str, Any]) -> None:
         """Become what `snapshot` gave; what is wanted follows from the trials."""
         self.turn = value["turn"]
-        self._trials.restore(value)
         self.lost_attempts = value["lost_attempts"]
         self.best = Best(*value["best"]) if value["best"] else None
-        self.progress = value["progress"]
         self._run = cast(RunStarted, event_from_json(value["run"])) if value["run"] else None
         self.stopping = cast(RunStopping, event_from_json(value["stopping"])) if value["stopping"] else None
-        self._withheld = deque(map(operation_from_json, value["withheld"]))
-        self._withheld_ids = {operation.request_id for operation in self._withheld if isinstance(operation, Create)}
-        self.searcher = SearcherState.from_json(value["searcher"])
-        self.method.load_state(value["method"])
-        self._trials.wanted.update(trial.attempt_id for trial in self._trials if self._is_wanted(trial))
+        reason, count = value.get("failures_alike", ("", 0))
+        self._failures_alike = (reason, count)
+        self._search.restore(value)
+        self._trials.restore(value, begins=self._begins)
 
     @property
     def counts(self) -> Counter[TrialState]:
@@ -101,19 +103,52 @@ class ExperimentState:
         return self._trials.counts
 
     @property
+    def searcher(self) -> SearcherState:
+        """What the search method's handlers are shown."""
+        return self._search.told
+
+    @property
+    def phase(self) -> Phase:
+        """Where the experiment is in its life."""
+        return self._search.phase
+
+    @property
+    def method(self) -> BuiltInMethod:
+        """The search method."""
+        return self._search.method
+
+    @property
+    def grown(self) -> Mapping[str, int]:
+        """The search method's keys that grew since the beginning, with their values."""
+        return self._search.grown
+
+    @property
     def finished(self) -> bool:
-        """Whether nothing more can happen in this run: no attempt is wanted."""
-        return not self._trials.wanted
+        """Whether nothing more can happen in this run: no attempt is wanted, nor will one be when the user activates it."""
+        return not self._trials.wanted and (self.phase is not Phase.PAUSED or self.stopping is not None)
 
     @property
     def ended(self) -> bool:
-        """Whether the search itself is over, so that no later run would do anything either."""
-        return self.searcher.experiment_completed or not (self._trials or self._withheld)
+        """Whether the search itself is over, so that no later run would do anything either, unless it is continued."""
+        return self.phase.over
+
+    @property
+    def asked(self) -> bool:
+        """Whether something runs that was asked to take a checkpoint and end."""
+        asks = self.phase in {Phase.PAUSED, Phase.CANCELING} or (self.stopping is not None and self.stopping.ending is Ending.ASK)
+        return asks and bool(self._trials.wanted)
 
     def starting_points(self) -> set[int]:
         """Return the trials from whose checkpoints others begin that have none of their own yet."""
         begins = (trial.start_from for trial in self._trials if trial.validated == 0)
         return {int(start_from.partition(".")[0]) for start_from in begins if start_from is not None}
+
+    def takes_late(self, event: AttemptFinished) -> bool:
+        """Return whether a result is still good whose attempt was given up as lost: no later attempt was faster."""
+        trial = self._trials.get(event.attempt.trial)
+        if trial is None or not isinstance(event.outcome, Success) or trial.validated >= trial.length:
+            return False
+        return trial.given_up == (event.attempt.attempt, trial.length)
 
     def handle(self, event: Event) -> Turn:
         """Take one event in.
@@ -123,6 +158,7 @@ class ExperimentState:
             MethodError: the search method raised, or asked for something that cannot be.
         """
         self._trials.draft = draft = Draft(event.time_s)
+        phase = self.phase
         if isinstance(event, AttemptFinished):
             self._attempt_finished(event)
         elif isinstance(event, AttemptStarted):
@@ -131,32 +167,85 @@ class ExperimentState:
             self._attempt_lost(event)
         elif isinstance(event, RunStarted):
             self._run_started(event)
-        else:
+        elif isinstance(event, RunStopping):
             self._run_stopping(event)
+        elif isinstance(event, Requested):
+            self._requested(event)
+        elif isinstance(event, Continued):
+            self._continued(event)
+        else:
+            self._call_off("it was asked to end, and did not in time")
+        if self.phase is Phase.CANCELING and not self._trials.wanted:
+            self._search.shut_down(cancel=True)
+        if not (self.phase.over or self._search.has_work):
+            self._search.phase = Phase.COMPLETED
         self.turn += 1
-        return draft.turn(self.turn, event)
+        return draft.turn(self.turn, event, self.phase if self.phase is not phase else None)
+
+    @property
+    def _begins(self) -> bool:
+        """Whether attempts may begin."""
+        return self.stopping is None and self.phase is Phase.ACTIVE
 
     def _run_started(self, event: RunStarted) -> None:
-        self._run, self.stopping = event, None
+        self._run, self.stopping, self._failures_alike = event, None, ("", 0)
+        self._search.max_trials = event.max_trials
+        self._trials.begins = self._begins
         self._trials.wanted.clear()
         for trial in self._trials:
             if trial.state is TrialState.RUNNING:
                 self._give_up_attempt(trial, "CANCELED", "its driver ended")
         if self.turn == 0:
-            self._carry_out(self._ask(self.method.initial_operations))
-        for trial in self._trials:
-            self._want(trial)
-        self._release_withheld()
+            self._search.begin()
+        self._trials.want_all()
+        self._search.release_withheld()
 
     def _run_stopping(self, event: RunStopping) -> None:
         self.stopping = event
+        self._halt(ask=event.ending is Ending.ASK)
+        if event.ending is Ending.NOW:
+            self._call_off(f"the run was stopped: {event.reason.value}")
+
+    def _requested(self, event: Requested) -> None:
+        if event.trial is not None:
+            if (trial := self._trials.get(event.trial)) is not None:
+                self._search.kill(trial)
+        elif self.phase.over:
+            return
+        elif event.action is Action.PAUSE and self.phase is Phase.ACTIVE:
+            self._search.phase = Phase.PAUSED
+            self._halt(ask=True)
+        elif event.action is Action.ACTIVATE and self.phase is Phase.PAUSED:
+            self._search.phase = Phase.ACTIVE
+            self._trials.begins = self._begins
+            self._trials.want_all()
+        elif event.action is Action.CANCEL:
+            self._search.phase = Phase.CANCELING
+            self._halt(ask=True)
+        elif event.action is Action.KILL:
+            self._search.shut_down(cancel=True)
+
+    def _continued(self, event: Continued) -> None:
+        if self.phase.over:
+            self._search.phase = Phase.ACTIVE
+            self._trials.begins = self._begins
+        self._search.extend(event.keys, event.trials)
+
+    def _halt(self, *, ask: bool) -> None:
+        """Let no attempt begin; those that run may be asked to take a checkpoint and end."""
+        self._trials.begins = False
         for attempt_id in sorted(self._trials.wanted):
-            trial = self._trials[attempt_id.trial]
-            if trial.state is not TrialState.RUNNING:
+            if self._trials[attempt_id.trial].state is not TrialState.RUNNING:
                 self._trials.unwant(attempt_id)
-            elif not event.drain:
-                self._trials.unwant(attempt_id)
-                self._give_up_attempt(trial, "CANCELED", f"the run was stopped: {event.reason.value}")
+            elif ask:
+                self._trials.draft.asked.append(attempt_id)
+
+    def _call_off(self, reason: str) -> None:
+        """Have what runs run no more."""
+        for attempt_id in sorted(self._trials.wanted):
+            self._trials.unwant(attempt_id)
+            if (trial := self._trials[attempt_id.trial]).state is TrialState.RUNNING:
+                self._give_up_attempt(trial, "CANCELED", reason)
 
     def _attempt_started(self, event: AttemptStarted) -> None:
         trial = self._trials.of_wanted(event.attempt)
@@ -178,9 +267,14 @@ class ExperimentState:
             message = f"lost {trial.lost + 1} machines in a row, the last one: {event.reason}"
             self._exit_early(trial, Failure(FailureKind.LOST_WORKER, message), ExitedReason.ERRORED)
             return
-        self._want(self._give_up_attempt(replace(trial, lost=trial.lost + 1), "LOST", event.reason))
+        lost = replace(trial, lost=trial.lost + 1, given_up=(event.attempt.attempt, trial.length))
+        wait_s = min(2.0 ** (trial.lost - 1), LONGEST_WAIT_S) if trial.lost else 0.0
+        self._trials.want(self._give_up_attempt(lost, "LOST", event.reason), wait_s)
 
     def _attempt_finished(self, event: AttemptFinished) -> None:
+        if event.attempt not in self._trials.wanted and self.takes_late(event):
+            self._late(event)
+            return
         trial = self._trials.of_wanted(event.attempt)
         self._trials.wanted.discard(event.attempt)
         if trial.state is not TrialState.RUNNING:
@@ -189,157 +283,57 @@ class ExperimentState:
             self._trials.record(trial, "COMPLETED", event.started_s)
             self._validated(trial, event.outcome)
         elif event.outcome.kind is FailureKind.PREEMPTED:
-            self._want(self._give_up_attempt(trial, "PREEMPTED", event.outcome.message))
+            self._trials.want(self._give_up_attempt(trial, "PREEMPTED", event.outcome.message))
         else:
             self._trials.record(trial, "FAILED", event.started_s, event.outcome)
             self._failed(trial, event.outcome)
 
+    def _late(self, event: AttemptFinished) -> None:
+        """Take the result of an attempt that was given up as lost, in place of the attempt after it."""
+        trial, outcome = self._trials[event.attempt.trial], event.outcome
+        assert isinstance(outcome, Success)
+        self._trials.withdraw(trial)
+        record = AttemptRecord(event.attempt, "COMPLETED", event.host, event.started_s, event.time_s)
+        self._trials.draft.attempts.append(record)
+        self._validated(replace(trial, started_s=trial.started_s or event.started_s, host=event.host), outcome)
+
     def _validated(self, trial: Trial, outcome: Success) -> None:
         validated = replace(trial, metric=outcome.metric, metrics=outcome.metrics, validated=trial.length, lost=0)
         trial = self._trials.move(validated, TrialState.PAUSED)
-        self._consider_best(trial.number, outcome.metric)
-        self.searcher.trial_progress[trial.request_id] = trial.length
-        answer = self._ask(self.method.on_validation_completed, trial.request_id, outcome.metric, trial.length)
-        self._carry_out(answer)
-        trial = self._trials.get(trial.number) or trial
-        if trial.closing and trial.validated >= trial.length and self._trials.get(trial.number):
-            self._complete(trial)
+        best = self.best
+        if best is None or (outcome.metric < best.metric if self._smaller_is_better else outcome.metric > best.metric):
+            self.best = Best(trial.number, outcome.metric)
+        self._search.validated(trial, outcome.metric)
 
     def _failed(self, trial: Trial, failure: Failure) -> None:
         if failure.kind is FailureKind.INVALID_HP:
             self._exit_early(trial, failure, ExitedReason.INVALID_HP)
         elif self._run is not None and trial.restarts < self._run.max_restarts:
             again = replace(trial, restarts=trial.restarts + 1, attempt=trial.attempt + 1, lost=0)
-            self._want(self._trials.move(again, TrialState.PENDING))
+            self._trials.want(self._trials.move(again, TrialState.PENDING))
         else:
             self._exit_early(trial, failure, ExitedReason.ERRORED)
 
     def _give_up_attempt(self, trial: Trial, state: str, reason: str) -> Trial:
         """Put a running trial back to where its next attempt can begin."""
         self._trials.record(trial, state, None, Failure(FailureKind.LOST_WORKER, reason) if state == "LOST" else None)
+        if self.phase is Phase.PAUSED:
+            return self._trials.move(trial, TrialState.PAUSED)
         return self._trials.move(replace(trial, attempt=trial.attempt + 1), TrialState.PENDING)
 
-    def _complete(self, trial: Trial) -> None:
-        self._trials.move(trial, TrialState.COMPLETED, finished_s=self._trials.draft.time_s)
-        self._closed(trial.request_id)
-
     def _exit_early(self, trial: Trial, failure: Failure, reason: ExitedReason) -> None:
-        self._trials.move(trial, TrialState.FAILED, failure=failure, finished_s=self._trials.draft.time_s)
-        self.searcher.failures.add(trial.request_id)
-        self._carry_out(self._ask(self.method.on_trial_exited_early, trial.request_id, reason))
-        self._closed(trial.request_id)
+        self._search.failed(trial, failure, reason)
+        if reason is ExitedReason.ERRORED and self.best is None:
+            self._look_for_failures_alike(failure)
 
-    def _closed(self, request_id: RequestId) -> None:
-        self.searcher.trials_closed.add(request_id)
-        self._carry_out(self._ask(self.method.on_trial_closed, request_id))
-
-    def _ask(self, handler: Callable[..., list[Operation]], *args: Any) -> list[Operation]:
-        """Call a handler of the search method and take down what it asks for."""
-        self.searcher.last_event_id += 1
-        where = f"{self.method.called}.{handler.__name__}"
-        try:
-            operations = handler(self.searcher, *args)
-        except Exception as error:
-            message = f"the search method's {where} raised {type(error).__name__}: {error}"
-            raise MethodError(message) from error
-        if not isinstance(operations, list) or not all(isinstance(operation, Operation) for operation in operations):
-            message = f"the search method's {where} must return a list of operations, not {operations!r:.200}"
-            raise MethodError(message)
-        self._trials.draft.operations.extend(operations)
-        return operations
-
-    def _carry_out(self, operations: Iterable[Operation]) -> None:
-        todo = deque(operations)
-        while todo:
-            operation = todo.popleft()
-            if isinstance(operation, Create):
-                todo.extend(self._create(operation))
-            elif isinstance(operation, ValidateAfter | Close):
-                self._direct(operation)
-            elif isinstance(operation, Progress):
-                self.progress = max(self.progress, operation.progress)
-            else:
-                self._shut_down(operation)
-
-    def _create(self, operation: Create) -> list[Operation]:
-        """Make a trial, or hold the wish back while the run's limit is reached."""
-        request_id = operation.request_id
-        if request_id in self.searcher.trials_created or request_id in self._withheld_ids:
-            notice = f"the search method {self.method.called} created trial {request_id} twice; the second is refused"
-            self._trials.draft.notices.append(notice)
-            return []
-        if self._run is not None and self._run.max_trials is not None and self._trials.created >= self._run.max_trials:
-            self._withheld.append(operation)
-            self._withheld_ids.add(request_id)
-            return []
-        number = self._trials.created
-        self.searcher.trials_created.add(request_id)
-        trial = Trial(number, request_id, operation.hparams, trial_seed(self._seed, number), self._trials.draft.time_s)
-        self._trials.add(replace(trial, start_from=self._source(operation.checkpoint)))
-        return self._ask(self.method.on_trial_created, request_id)
-
-    def _source(self, checkpoint: str | None) -> str | None:
-        """Return where a new trial starts from: a checkpoint's id, or the number of the trial whose newest it is."""
-        if checkpoint is None or not checkpoint.startswith(LATEST_OF):
-            return checkpoint
-        number = self._trials.number_of(RequestId(checkpoint[len(LATEST_OF) :]))
-        if number is None:
-            message = f"the search method starts a trial from the checkpoint of one that is not open: {checkpoint}"
-            raise MethodError(message)
-        return str(number)
-
-    def _release_withheld(self) -> None:
-        """Carry out what was held back, as far as the limit of this run goes."""
-        withheld, self._withheld, self._withheld_ids = self._withheld, deque(), set()
-        self._carry_out(withheld)
-
-    def _direct(self, operation: ValidateAfter | Close) -> None:
-        """Apply an operation to an open trial; one on a trial that is over changes nothing."""
-        request_id = operation.request_id
-        if request_id in self._withheld_ids:
-            self._withheld.append(operation)
+    def _look_for_failures_alike(self, failure: Failure) -> None:
+        """End the run where nothing but one and the same failure was seen; what differs in numbers alone is the same."""
+        reason = f"{failure.kind.value}: {_NUMBER.sub('#', failure.message)}"
+        count = self._failures_alike[1] + 1 if self._failures_alike[0] == reason else 1
+        self._failures_alike = (reason, count)
+        if count < MAX_FAILURES_ALIKE or self.stopping is not None:
             return
-        number = self._trials.number_of(request_id)
-        if number is None:
-            if request_id in self.searcher.trials_created:
-                return
-            message = f"the search method asked for {type(operation).__name__} of a trial that it never created: {request_id}"
-            raise MethodError(message)
-        trial = self._trials[number]
-        if isinstance(operation, ValidateAfter):
-            self._want(self._trials.keep(replace(trial, length=operation.length)))
-        elif operation.stop:
-            self._stop(trial)
-        elif trial.validated >= trial.length:
-            self._complete(self._trials.move(trial, TrialState.RUNNING) if trial.state is TrialState.PENDING else trial)
-        else:
-            self._trials.keep(replace(trial, closing=True))
-
-    def _stop(self, trial: Trial) -> None:
-        self._trials.withdraw(trial)
-        self._trials.move(trial, TrialState.STOPPED, finished_s=self._trials.draft.time_s)
-        self._closed(trial.request_id)
-
-    def _shut_down(self, operation: Shutdown) -> None:
-        state = TrialState.CANCELED if operation.cancel else TrialState.STOPPED
-        self._withheld.clear()
-        self._withheld_ids.clear()
-        for trial in self._trials:
-            self._trials.withdraw(trial)
-            self._trials.move(trial, state, finished_s=self._trials.draft.time_s)
-            self.searcher.trials_closed.add(trial.request_id)
-        self.searcher.experiment_completed = True
-        self.searcher.experiment_failed = operation.failure
-
-    def _want(self, trial: Trial) -> None:
-        """See to it that a trial with training left has an attempt that is wanted."""
-        if self.stopping is None and trial.validated < trial.length:
-            self._trials.want(trial)
-
-    def _is_wanted(self, trial: Trial) -> bool:
-        waits = trial.state is TrialState.PENDING and trial.validated < trial.length and self.stopping is None
-        return waits or trial.state is TrialState.RUNNING
-
-    def _consider_best(self, trial: int, metric: float) -> None:
-        if self.best is None or (metric < self.best.metric if self._smaller_is_better else metric > self.best.metric):
-            self.best = Best(trial, metric)
+        said = f"; the last lines that the last one printed:\n{failure.log_tail}" if failure.log_tail else ""
+        notice = f"the search stops: {count} trials failed one after the other, and none succeeded: {failure.message}{said}"
+        self._trials.draft.notices.append(notice)
+        self._run_stopping(RunStopping(self._trials.draft.time_s, StopReason.FAILURES, Ending.NOW))

@@ -143,6 +143,7 @@ class Attempt:
         length: train up to here, in the user's unit; 1 for a plain objective.
         trained: what earlier attempts of the trial are known to have trained; this one goes on from there if it can.
         start_from: the checkpoint to start from where the trial has none of its own: its id, or the number of a trial for its newest.
+        not_before_s: it is to wait until this Unix time, in seconds.
     """
 
     id: AttemptId
@@ -151,6 +152,7 @@ class Attempt:
     length: int = 1
     trained: int = 0
     start_from: str | None = None
+    not_before_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,7 @@ class Trial:
         created_s, started_s, finished_s: Unix times, in seconds.
         host: where its last attempt ran.
         start_from: see `Attempt`.
+        given_up: the last attempt that was given up as lost, and the length that it was to reach.
         failure: why it failed, where it did.
     """
 
@@ -207,6 +210,7 @@ class Trial:
     finished_s: float | None = None
     host: str = ""
     start_from: str | None = None
+    given_up: tuple[int, int] | None = None
     failure: Failure | None = None
 
     @property
@@ -234,6 +238,7 @@ class Trial:
                 **value,
                 "request_id": uuid.UUID(value["request_id"]),
                 "state": TrialState(value["state"]),
+                "given_up": tuple(value["given_up"]) if value.get("given_up") else None,
                 "failure": Failure.from_json(failure) if failure else None,
             }
         )

@@ -22,6 +22,7 @@ class TrialTable:
         counts: how many trials are in each state, those that are over too.
         created: how many trials there have been.
         wanted: the attempts that should run now.
+        begins: whether attempts may begin now.
         draft: the turn that is being made.
     """
 
@@ -29,6 +30,7 @@ class TrialTable:
         self.counts: Counter[TrialState] = Counter()
         self.created = 0
         self.wanted: set[AttemptId] = set()
+        self.begins = True
         self.draft = Draft(0.0)
         self._open: dict[int, Trial] = {}
         self._numbers: dict[RequestId, int] = {}
@@ -92,16 +94,37 @@ class TrialTable:
             del self._numbers[trial.request_id]
         return moved
 
-    def want(self, trial: Trial) -> None:
-        """Have a trial's next attempt run, unless it is wanted already."""
+    def end(self, trial: Trial, state: TrialState, failure: Failure | None = None) -> None:
+        """Give a trial its final state."""
+        self.move(trial, state, finished_s=self.draft.time_s, failure=failure)
+
+    def reopen(self, trial: Trial) -> None:
+        """Take a trial that was over up again, where it was; what it lacks of its length is wanted.
+
+        One that was called off is to be closed when its method said so before.
+        """
+        self.counts[trial.state] -= 1
+        self.counts[TrialState.PAUSED] += 1
+        self._numbers[trial.request_id] = trial.number
+        closing = trial.closing and trial.state is TrialState.CANCELED
+        self.want(self.keep(replace(trial, state=TrialState.PAUSED, finished_s=None, closing=closing)))
+
+    def want_all(self) -> None:
+        """Have the next attempt of every trial with training left run."""
+        for trial in self:
+            self.want(trial)
+
+    def want(self, trial: Trial, wait_s: float = 0.0) -> None:
+        """Have the next attempt of a trial with training left run after a wait, if attempts may begin."""
         attempt_id = trial.attempt_id
-        if attempt_id in self.wanted:
+        if not self.begins or trial.validated >= trial.length or attempt_id in self.wanted:
             return
         if trial.state is TrialState.PAUSED:
             trial = self.move(replace(trial, attempt=trial.attempt + 1), TrialState.PENDING)
             attempt_id = trial.attempt_id
         self.wanted.add(attempt_id)
-        wanted = Attempt(attempt_id, trial.hparams, trial.seed, trial.length, trial.validated, trial.start_from)
+        not_before_s = self.draft.time_s + wait_s if wait_s else 0.0
+        wanted = Attempt(attempt_id, trial.hparams, trial.seed, trial.length, trial.validated, trial.start_from, not_before_s)
         self.draft.wanted[attempt_id] = wanted
 
     def unwant(self, attempt_id: AttemptId) -> None:
@@ -130,10 +153,15 @@ class TrialTable:
             "open": [trial.to_json() for trial in self._open.values()],
         }
 
-    def restore(self, value: Mapping[str, Any]) -> None:
-        """Become what `to_json` gave; nothing is wanted yet."""
+    def restore(self, value: Mapping[str, Any], *, begins: bool) -> None:
+        """Become what `to_json` gave; what is wanted follows from whether attempts may begin."""
         self.counts = Counter({TrialState(state): count for state, count in value["counts"].items()})
         self.created = value["created"]
         self._open = {trial.number: trial for trial in map(Trial.from_json, value["open"])}
         self._numbers = {trial.request_id: trial.number for trial in self._open.values()}
-        self.wanted.clear()
+        self.begins = begins
+        self.wanted = {trial.attempt_id for trial in self if self._is_wanted(trial)}
+
+    def _is_wanted(self, trial: Trial) -> bool:
+        waits = trial.state is TrialState.PENDING and trial.validated < trial.length and self.begins
+        return waits or trial.state is TrialState.RUNNING

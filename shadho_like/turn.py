@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from shadho_like.events import Event
 from shadho_like.operations import Operation
+from shadho_like.phase import Phase
 from shadho_like.trial import Attempt, AttemptId, AttemptRecord, Trial
 
 
@@ -21,6 +22,8 @@ class Turn:
         attempts: the attempts that it changed.
         wanted: attempts that are to run from now on.
         unwanted: attempts that are to run no more.
+        asked: attempts that are to take a checkpoint and end.
+        phase: the experiment's new phase, where it changed.
         notices: lines for the person at the terminal; they are not kept.
     """
 
@@ -31,6 +34,8 @@ class Turn:
     attempts: tuple[AttemptRecord, ...]
     wanted: tuple[Attempt, ...]
     unwanted: tuple[AttemptId, ...]
+    asked: tuple[AttemptId, ...] = ()
+    phase: Phase | None = None
     notices: tuple[str, ...] = ()
 
 
@@ -44,9 +49,10 @@ class Draft:
     attempts: list[AttemptRecord] = field(default_factory=list)
     wanted: dict[AttemptId, Attempt] = field(default_factory=dict)
     unwanted: list[AttemptId] = field(default_factory=list)
+    asked: list[AttemptId] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
 
-    def turn(self, number: int, event: Event) -> Turn:
+    def turn(self, number: int, event: Event, phase: Phase | None = None) -> Turn:
         """Return the turn that this has become."""
         return Turn(
             number,
@@ -56,5 +62,7 @@ class Draft:
             tuple(self.attempts),
             tuple(self.wanted.values()),
             tuple(self.unwanted),
+            tuple(self.asked),
+            phase,
             tuple(self.notices),
         )

@@ -137,7 +137,7 @@ def test_ctrl_c(tmp_path: Path, environment: Environment, *, drain: bool, signal
         driver.send_signal(signal.SIGINT)
         if drain:
             assert driver.stdout is not None
-            assert "interrupted: 2 running trials may finish; Ctrl-C ends them now\n" in iter(driver.stdout.readline, "")
+            assert "interrupted: 2 running trials may finish; Ctrl-C ends them sooner\n" in iter(driver.stdout.readline, "")
         if signals == 2:
             driver.send_signal(signal.SIGINT)
         elif drain:

@@ -16,6 +16,7 @@ import pytest
 from shadho_like import progress
 from shadho_like.engine.base import EngineStatus
 from shadho_like.experiment import Step
+from shadho_like.phase import Phase
 from shadho_like.progress import Progress
 from shadho_like.state import Best
 from shadho_like.trial import TrialState
@@ -37,7 +38,7 @@ opt.run()
 def step(done: int, *, failed: int = 0, best: Best | None = None, elapsed_s: float = 0.0, workers: int | None = None) -> Step:
     counts = Counter({TrialState.COMPLETED: done - failed, TrialState.FAILED: failed, TrialState.RUNNING: 2})
     status = EngineStatus(workers, None)
-    return Step(counts, 2, 0, best, 0.0, elapsed_s, status, notices=(), stopped=0, stopping=None)
+    return Step(counts, 2, 0, best, 0.0, elapsed_s, status, notices=(), stopped=0, stopping=None, ending=None, phase=Phase.ACTIVE)
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ import os
 import signal
 import sys
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
 
 import shadho_checkpoint
 import shadho_worker
@@ -162,15 +163,22 @@ class Train:
 
 
 class Preempt:
-    """Tells when the trial is to take a checkpoint and end, to go on later."""
+    """Tells when the trial is to take a checkpoint and end, to go on later.
 
-    def __init__(self) -> None:
+    Attributes:
+        asked: whether the trial knows that it is to end.
+    """
+
+    def __init__(self, slice_is_over: Callable[[], bool]) -> None:
+        """Watch for SIGTERM; `slice_is_over` tells whether the trial has had its turn."""
         self.asked = False
+        self._slice_is_over = slice_is_over
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._on_signal)
 
     def should_preempt(self) -> bool:
-        """Return whether it is time: after SIGTERM."""
+        """Return whether it is time: after SIGTERM, or at the end of a slice."""
+        self.asked = self.asked or self._slice_is_over()
         return self.asked
 
     def _on_signal(self, *_: Any) -> None:
@@ -217,7 +225,7 @@ class Context:
         events = Events(None if folder is None else os.path.join(folder, shadho_worker.EVENTS_FILE))
         self.searcher = Searcher(trial, events, folder)
         self.train = Train(events, self.searcher)
-        self.preempt = Preempt()
+        self.preempt = Preempt(self._slice_is_over)
         self.distributed = Distributed()
         base = os.path.join(folder or os.getcwd(), "checkpoints")
         self.checkpoint = shadho_checkpoint.Checkpoints(
@@ -231,6 +239,12 @@ class Context:
         self.latest_checkpoint = self.checkpoint.latest(trial.get("start_from"))
         if self.latest_checkpoint is not None:
             self.searcher.length = self.latest_checkpoint.length
+        self._slice = trial.get("slice_s"), trial.get("slice_length")
+        self._began = time.monotonic(), self.searcher.length
+
+    def _slice_is_over(self) -> bool:
+        done = time.monotonic() - self._began[0], self.searcher.length - self._began[1]
+        return any(limit is not None and amount >= limit for amount, limit in zip(done, self._slice))
 
     def finish(self, returned: Any) -> None:
         """Take what a training function returned, if anything, for the metric that it did not report itself."""

@@ -53,7 +53,7 @@ def play(
     turn = state.handle(RunStarted(0.0, "run", "here", 1, None, 3))
     waiting.add(turn.wanted)
     while not state.finished and engine.now() < until_s and played.results < most_results:
-        attempts = waiting.take(max(0, engine.room()))
+        attempts = waiting.take(max(0, engine.room()), engine.now())
         running.update(attempt.id for attempt in attempts)
         engine.submit(attempts)
         for update in engine.wait(_PATIENCE_S):

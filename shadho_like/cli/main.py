@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from shadho_like import __version__
-from shadho_like.errors import OptionError, ShadhoError, UserError
+from shadho_like.cli.experiment import experiment_commands
+from shadho_like.cli.said import said_plainly
+from shadho_like.cli.trial import trial_commands
+from shadho_like.errors import OptionError
 
 if TYPE_CHECKING:
     from shadho_like.preview import Preview
@@ -22,7 +24,11 @@ if TYPE_CHECKING:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="shadho")
 def cli() -> None:
-    """Look at a hyperparameter search, running or done."""
+    """Look at a hyperparameter search, running or done, and steer it."""
+
+
+cli.add_command(experiment_commands)
+cli.add_command(trial_commands)
 
 
 @cli.command()
@@ -35,11 +41,12 @@ def status(directory: Path, *, as_json: bool) -> None:
     """
     from shadho_like.journal import JournalReader
 
-    with _said_plainly(), JournalReader(directory) as journal:
+    with said_plainly(), JournalReader(directory) as journal:
         config = journal.config
         best = journal.best(smaller_is_better=config["smaller_is_better"])
         value = {
             "name": config["name"],
+            "phase": journal.phase.value,
             "driver": journal.driver(),
             "trials": journal.counts(),
             "lost_attempts": journal.lost_attempts(),
@@ -61,7 +68,7 @@ def trials(directory: Path, form: str | None) -> None:
     from shadho_like.journal import JournalReader
     from shadho_like.table import rows, write_csv
 
-    with _said_plainly(), JournalReader(directory) as journal:
+    with said_plainly(), JournalReader(directory) as journal:
         metric = journal.config["metric"]
         if form == "csv":
             write_csv(journal.trials, metric, sys.stdout)
@@ -87,7 +94,7 @@ def preview_search(config: Path, workers: int, seconds: float, max_trials: int |
     from shadho_like.experiment_config import read_config
     from shadho_like.preview import preview
 
-    with _said_plainly():
+    with said_plainly():
         wanted = read_config(config)
         chosen = wanted.searcher
         method = chosen.create(wanted.space, seed=0)
@@ -107,7 +114,8 @@ def main() -> None:
 def _status_lines(value: dict[str, Any]) -> Iterator[str]:
     driver, best = value["driver"], value["best"]
     who = f" (process {driver['pid']} on {driver['host']})" if driver else ""
-    yield f"{value['name']}: {'not running' if driver is None else 'running'}{who}"
+    phase = "" if value["phase"] == "ACTIVE" else f", {value['phase'].lower()}"
+    yield f"{value['name']}: {'not running' if driver is None else 'running'}{who}{phase}"
     yield "trials: " + (", ".join(f"{count} {state.lower()}" for state, count in sorted(value["trials"].items())) or "none yet")
     if value["lost_attempts"]:
         yield f"attempts lost to machines and run again: {value['lost_attempts']}"
@@ -153,14 +161,3 @@ def _cells(trial: Trial) -> Iterator[str]:
 
 def _short(value: Any) -> str:
     return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-@contextmanager
-def _said_plainly() -> Iterator[None]:
-    """End with one line and a status: 2 for the user's mistake, 1 for the world's refusal."""
-    try:
-        yield
-        sys.stdout.flush()  # while click still looks: a reader that went away is its affair
-    except ShadhoError as error:
-        click.echo(f"error: {error}", err=True)
-        raise SystemExit(2 if isinstance(error, UserError) else 1) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from shadho_like.events import EngineEvent
 from shadho_like.launch import InputFile, Launch, OutputFile
@@ -37,7 +37,13 @@ Update = EngineEvent | Notice
 
 
 class Engine(Protocol):
-    """Where attempts run. One thread calls it; no method but `wait` and `close` blocks for longer than a write to a pipe."""
+    """Where attempts run. One thread calls it; no method but `wait` and `close` blocks for longer than a write to a pipe.
+
+    Attributes:
+        asks: whether an attempt that runs can be asked to take a checkpoint and end.
+    """
+
+    asks: ClassVar[bool]
 
     def open(self, launch: Launch) -> None:
         """Get ready, and clean up what a driver before this one left.
@@ -54,6 +60,12 @@ class Engine(Protocol):
 
     def submit(self, attempts: Sequence[Attempt]) -> None:
         """Take attempts over. Each one ends in exactly one AttemptFinished or AttemptLost, unless it is cancelled before."""
+
+    def ask(self, attempts: Sequence[AttemptId]) -> None:
+        """Have attempts that run take a checkpoint and end; what does not listen is killed. Each ends in an update all the same.
+
+        Where `asks` is False, this does nothing.
+        """
 
     def cancel(self, attempts: Sequence[AttemptId]) -> None:
         """Kill these attempts. No update about them is given after this returns; their slots come back when they are gone."""

@@ -127,6 +127,13 @@ class CallableSlots(Slots):
                 self._kill(worker)
         self._feed()
 
+    def ask(self, attempts: frozenset[AttemptId]) -> None:
+        """Kill the workers that evaluate these attempts: a callable that takes no context cannot listen."""
+        for worker in self._workers.values():
+            if worker.queue and worker.queue[0].id in attempts and not worker.doomed:
+                worker.verdict = Failure(FailureKind.PREEMPTED, "it was asked to end, and does not listen")
+                self._kill(worker)
+
     def _kill(self, worker: KeptWorker) -> None:
         if not worker.doomed:
             worker.doomed = True

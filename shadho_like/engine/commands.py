@@ -20,7 +20,7 @@ from shadho_like.engine.base import InputFile, Launch
 from shadho_like.engine.slots import SHORT_S, Slots, in_groups
 from shadho_like.engine.supervision import Ended, Supervision, Task
 from shadho_like.events import AttemptStarted
-from shadho_like.trial import Attempt, AttemptId, Failure, FailureKind
+from shadho_like.trial import Attempt, AttemptId, Failure, FailureKind, Outcome, Success
 
 _MIB = 1024 * 1024
 
@@ -34,6 +34,7 @@ class _Run:
     started_s: float
     deadline_s: float
     told: bool = False
+    asked: bool = False
     verdict: Failure | None = None
     ids: tuple[AttemptId, ...] = field(init=False)
 
@@ -110,6 +111,13 @@ class CommandSlots(Slots):
                 self.supervision.end(number)
             run.attempts = wanted
 
+    def ask(self, attempts: frozenset[AttemptId]) -> None:
+        """Ask the commands of these attempts to end."""
+        for number, run in self._runs.items():
+            if not run.asked and any(attempt.id in attempts for attempt in run.attempts):
+                run.asked = True
+                self.supervision.ask(number)
+
     def advance(self, ended: Sequence[Ended]) -> float:
         """End what is overdue, tell what ended, start what waits."""
         for report in ended:
@@ -132,7 +140,7 @@ class CommandSlots(Slots):
 
     def _end(self, run: _Run, report: Ended) -> None:
         """Tell how the attempts of a command ended, and remove its sandbox."""
-        interrupted = report.status is None and run.verdict is None and not report.over_disk
+        interrupted = report.status is None and run.verdict is None and not report.over_disk and not run.asked
         if report.broken or interrupted:
             reason = f"its sandbox cannot be made: {report.broken}" if report.broken else "its processes were killed from outside"
             for attempt in run.attempts:
@@ -143,6 +151,8 @@ class CommandSlots(Slots):
 
     def _read(self, run: _Run, failure: Failure | None) -> None:
         outcomes = sandbox.read_results(run.folder, run.ids, self.launch.metric, failure)
+        if run.asked:
+            outcomes = {attempt: _preempted(outcome) for attempt, outcome in outcomes.items()}
         sandbox.store_outputs(self.launch, run.folder, run.ids[0])
         again = [attempt for attempt in run.attempts if outcomes[attempt.id] is None]
         for attempt in run.attempts:
@@ -156,6 +166,8 @@ class CommandSlots(Slots):
         log = run.folder / shadho_worker.LOG_FILE
         if run.verdict is not None:
             return Failure(run.verdict.kind, run.verdict.message, sandbox.log_tail(log))
+        if run.asked and report.status is None:
+            return Failure(FailureKind.PREEMPTED, "it was asked to end, and does not listen", sandbox.log_tail(log))
         if report.over_disk:
             text = f"its folder took more than the {self.launch.resources.disk_mb} MB of disk that a trial may"
             return Failure(FailureKind.DISK, text, sandbox.log_tail(log))
@@ -175,6 +187,14 @@ class CommandSlots(Slots):
                 self.lost(attempt.id, "the process that runs the trials was killed")
             self.discard(run.folder)
         self._fill()
+
+
+def _preempted(outcome: Outcome | None) -> Outcome:
+    """Return the outcome of what was asked to end: whatever went wrong after that is no fault of its own."""
+    if isinstance(outcome, Success) or (outcome is not None and outcome.kind in {FailureKind.INVALID_HP, FailureKind.PREEMPTED}):
+        return outcome
+    tail = outcome.log_tail if outcome else ""
+    return Failure(FailureKind.PREEMPTED, "it was asked to end", tail)
 
 
 def as_command(launch: Launch, objective: Callable[..., Any]) -> Launch:

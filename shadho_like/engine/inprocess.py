@@ -7,6 +7,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Sequence
+from typing import ClassVar
 
 import shadho_worker
 
@@ -23,6 +24,8 @@ _TURN_S = 0.02
 
 class InProcessEngine:
     """Evaluates attempts one after the other, inside of `wait`."""
+
+    asks: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._clock = SteadyClock()
@@ -66,6 +69,9 @@ class InProcessEngine:
         """Forget these attempts; none of them has begun."""
         gone = set(attempts)
         self._waiting = deque(attempt for attempt in self._waiting if attempt.id not in gone)
+
+    def ask(self, attempts: Sequence[AttemptId]) -> None:
+        """Do nothing: between two calls, none of them runs."""
 
     def wait(self, timeout_s: float, wake_fd: int | None = None) -> list[Update]:
         """Evaluate what waits for some milliseconds, one attempt at least; with nothing to do, sleep.

@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from shadho_like.engine.processes import adopt_orphans, die_with_parent, end_family, oom_kills
+from shadho_like.engine.processes import adopt_orphans, ask_session, die_with_parent, end_family, oom_kills
 
 _FICLONE = 0x40049409
 _SMALLEST_FILE = 4096
@@ -30,7 +30,7 @@ _LONGEST_REASON = 500
 
 
 def keep(task: dict[str, Any], descriptors: Sequence[int], report: int, supervisor: int) -> NoReturn:
-    """Run a task to its end, report it, and exit; never returns. SIGTERM is blocked when this is called.
+    """Run a task to its end, report it, and exit; never returns. SIGTERM and SIGUSR1 are blocked when this is called.
 
     Args:
         task: see `supervision.Task`.
@@ -41,7 +41,8 @@ def keep(task: dict[str, Any], descriptors: Sequence[int], report: int, supervis
     status = 1
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGUSR1})
         die_with_parent(supervisor, signal.SIGTERM)
         adopt_orphans()
         send_report(report, _run(task, descriptors))
@@ -106,7 +107,7 @@ def _become(task: dict[str, Any], descriptors: Sequence[int]) -> NoReturn:
         parent = os.getppid()
         os.setsid()
         die_with_parent(parent, signal.SIGKILL)
-        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGCHLD):
+        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         log = os.open(task["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         for standard, source in enumerate((os.open(os.devnull, os.O_RDONLY), log, log)):
@@ -122,7 +123,10 @@ def _become(task: dict[str, Any], descriptors: Sequence[int]) -> NoReturn:
 
 
 def _watch(pid: int, task: dict[str, Any], wake: int) -> tuple[int | None, bool]:
-    """Wait for the program's end, SIGTERM or too large a folder; return its status (None if it did not end by itself)."""
+    """Wait for the program's end, SIGTERM or too large a folder; return its status (None if it did not end by itself).
+
+    SIGUSR1 asks the program to end, which is the end at once of one that does not listen.
+    """
     limit = task["disk_bytes"]
     due_s, pause_s = time.monotonic() + _MEASURE_S, _MEASURE_S
     while True:
@@ -136,7 +140,8 @@ def _watch(pid: int, task: dict[str, Any], wake: int) -> tuple[int | None, bool]
             pause_s = max(_MEASURE_S, _MEASURE_SHARE * (time.monotonic() - began_s))
             due_s = time.monotonic() + pause_s
         ready = select.select([wake], [], [], None if limit is None else max(0.0, due_s - time.monotonic()))[0]
-        if ready and signal.SIGTERM in os.read(wake, 4096):
+        signals = os.read(wake, 4096) if ready else b""
+        if signal.SIGTERM in signals or (signal.SIGUSR1 in signals and not ask_session(pid)):
             return _reap(pid), False
 
 
@@ -153,10 +158,10 @@ def _reap(pid: int) -> int | None:
 
 
 def _wake_on_signals() -> int:
-    """Return a descriptor that gives a byte for each SIGCHLD and SIGTERM from now on."""
+    """Return a descriptor that gives a byte for each SIGCHLD, SIGTERM and SIGUSR1 from now on."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    for number in (signal.SIGCHLD, signal.SIGTERM):
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, lambda *_: None)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     return reading

@@ -7,6 +7,7 @@ import os
 import select
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 import shadho_worker
 
@@ -33,6 +34,8 @@ class LocalEngine:
     Raises:
         OptionError: `workers` is below 1.
     """
+
+    asks: ClassVar[bool] = True
 
     def __init__(self, workers: int | None = None) -> None:
         if workers is not None and workers < 1:
@@ -80,6 +83,10 @@ class LocalEngine:
         gone = frozenset(attempts)
         self._opened.cancel(gone)
         self._opened.updates = [update for update in self._opened.updates if getattr(update, "attempt", None) not in gone]
+
+    def ask(self, attempts: Sequence[AttemptId]) -> None:
+        """Send SIGTERM to what listens for it, and kill what does not."""
+        self._opened.ask(frozenset(attempts))
 
     def wait(self, timeout_s: float, wake_fd: int | None = None) -> list[Update]:
         """Return what happened; sleeps in the system until something does.

@@ -51,11 +51,41 @@ def children() -> set[int]:
     """Return the process ids of this process's children, where the system shows them."""
     me, found = str(os.getpid()), set()
     for entry in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            # The command's name is in parentheses and may hold anything, also parentheses and blanks.
-            if entry.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1] == me:
-                found.add(int(entry.parent.name))
+        if _stat(entry)[1:2] == [me]:
+            found.add(int(entry.parent.name))
     return found
+
+
+def ask_session(session: int) -> bool:
+    """Send SIGTERM to the processes of a session that have a handler for it; return whether there was one."""
+    listening = [pid for pid in _members(session) if _handles(pid, signal.SIGTERM)]
+    for pid in listening:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    return bool(listening)
+
+
+def _members(session: int) -> list[int]:
+    """Return the processes of a session, where the system shows them; else its leader."""
+    found = [int(entry.parent.name) for entry in Path("/proc").glob("[0-9]*/stat") if _stat(entry)[3:4] == [str(session)]]
+    return found or [session]
+
+
+def _handles(pid: int, number: signal.Signals) -> bool:
+    """Return whether a process catches a signal; where the system does not show it, whether it is worth a try."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return not Path("/proc/self/status").exists()
+    caught = next((int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:")), 0)
+    return bool(caught >> (number - 1) & 1)
+
+
+def _stat(path: Path) -> list[str]:
+    """Return the fields of a process behind its command's name, which is in parentheses and may hold anything."""
+    with suppress(OSError):
+        return path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    return []
 
 
 def oom_kills() -> int:

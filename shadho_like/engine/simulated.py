@@ -10,6 +10,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -75,6 +76,8 @@ class SimulatedEngine:
         began_s: what the clock says at first, in seconds since 1970.
     """
 
+    asks: ClassVar[bool] = True
+
     def __init__(self, world: World, began_s: float = _BEGAN_S) -> None:
         self._world = world
         self._worked_s = 0.0
@@ -136,6 +139,13 @@ class SimulatedEngine:
         for attempt in gone & self._running.keys():
             self._worked_s += self._now_s - self._running.pop(attempt)
         self._fill()
+
+    def ask(self, attempts: Sequence[AttemptId]) -> None:
+        """End these attempts, as if each had taken a checkpoint at once."""
+        running = [(attempt, self._running[attempt]) for attempt in attempts if attempt in self._running]
+        self.cancel(attempts)
+        asked = Failure(FailureKind.PREEMPTED, "it was asked to end, and took a checkpoint")
+        self._updates += [AttemptFinished(self._now_s, attempt, started_s, "simulated", asked) for attempt, started_s in running]
 
     def wait(self, timeout_s: float, wake_fd: int | None = None) -> list[Update]:
         """Return what happens next; the clock jumps there, or on by the timeout if that is nearer."""

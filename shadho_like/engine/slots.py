@@ -53,6 +53,10 @@ class Slots(ABC):
         """Kill attempts; nothing is told about them any more."""
 
     @abstractmethod
+    def ask(self, attempts: frozenset[AttemptId]) -> None:
+        """Have attempts take a checkpoint and end; each ends in an update."""
+
+    @abstractmethod
     def workers(self) -> int | None:
         """Return how many worker processes there are, None where there are none to speak of."""
 

@@ -95,6 +95,10 @@ class Supervision:
         """Kill a task with all that it started; it is reported when all is gone."""
         self._send({"end": task})
 
+    def ask(self, task: int) -> None:
+        """Ask a task to end, by SIGTERM to what handles it; a task that has no such process is killed."""
+        self._send({"ask": task})
+
     def remove(self, folder: Path) -> None:
         """Remove a folder, some time before the supervisor ends."""
         self._send({"remove": str(folder)})

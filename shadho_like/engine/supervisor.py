@@ -91,6 +91,9 @@ class Supervisor:
         elif "end" in order:
             if (pid := self._pids.get(order["end"])) is not None:
                 os.kill(pid, signal.SIGTERM)
+        elif "ask" in order:
+            if (pid := self._pids.get(order["ask"])) is not None:
+                os.kill(pid, signal.SIGUSR1)
         else:
             os.write(self._remover, (json.dumps(order["remove"]) + "\n").encode())
 
@@ -98,13 +101,13 @@ class Supervisor:
         count = task["descriptors"]
         descriptors, self._descriptors = self._descriptors[:count], self._descriptors[count:]
         me = os.getpid()
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR1})
         pid = os.fork()
         if pid == 0:
             self._control.close()
             os.close(self._remover)
             keep(task, descriptors, self._report, me)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGUSR1})
         self._keepers[pid] = task["id"]
         self._pids[task["id"]] = pid
         for descriptor in descriptors:

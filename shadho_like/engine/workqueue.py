@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import shadho_worker
 
@@ -62,6 +62,8 @@ class WorkQueueEngine:
     Args:
         options: how workers find it.
     """
+
+    asks: ClassVar[bool] = False
 
     def __init__(self, options: WorkQueueOptions) -> None:
         self._options = options
@@ -152,6 +154,9 @@ class WorkQueueEngine:
             task.attempts = [attempt for attempt in task.attempts if attempt.id not in gone]
         if empty := [task.number for task in tasks.values() if not task.attempts]:
             self._connected.send({"cancel": empty})
+
+    def ask(self, attempts: Sequence[AttemptId]) -> None:
+        """Do nothing: Work Queue has no way to a task that runs. Slices let it end by itself."""
 
     def wait(self, timeout_s: float, wake_fd: int | None = None) -> list[Update]:
         """Return what happened; sleeps in the system until something does.

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from shadho_like.errors import JournalError
+from shadho_like.errors import JournalError, OptionError
 from shadho_like.filelock import FileLock
 from shadho_like.journal import schema
+from shadho_like.journal.schema import Record
 from shadho_like.paths import ExperimentPaths
+from shadho_like.phase import Phase
 from shadho_like.trial import Trial
 
 
@@ -57,6 +60,18 @@ class JournalReader:
         with schema.refusals(self._paths.journal):
             return self._db.execute(query, values).fetchall()
 
+    @property
+    def phase(self) -> Phase:
+        """Where the experiment is in its life."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = 'phase'").fetchone()
+        return Phase(row[0]) if row else Phase.ACTIVE
+
+    @property
+    def command(self) -> dict[str, Any] | None:
+        """How its driver was last started: `argv` and the folder `cwd`; None where that is not known."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = 'command'").fetchone()
+        return json.loads(row[0]) if row else None
+
     def counts(self) -> dict[str, int]:
         """Return how many trials are in each state, by the state's name."""
         return dict(self._rows("SELECT state, count(*) FROM trials GROUP BY state"))
@@ -84,6 +99,27 @@ class JournalReader:
         after = -1
         while page := self._rows("SELECT * FROM trials WHERE number > ? ORDER BY number LIMIT 1000", after):
             yield from map(schema.trial_from_row, page)
+            after = page[-1][0]
+
+    def trial(self, number: int) -> Trial:
+        """Return a trial.
+
+        Raises:
+            OptionError: there is none with this number.
+        """
+        row = self._db.execute("SELECT * FROM trials WHERE number = ?", (number,)).fetchone()
+        if row is None:
+            count = self._db.execute("SELECT count(*) FROM trials").fetchone()[0]
+            message = f"there is no trial {number}; {f'their numbers are 0 to {count - 1}' if count else 'there is none yet'}"
+            raise OptionError(message)
+        return schema.trial_from_row(row)
+
+    def records(self) -> Iterator[Record]:
+        """Yield all turns in order, as they were written. Pages are read one by one, as for `trials`."""
+        after = 0
+        query = "SELECT number, event, operations FROM turns WHERE number > ? ORDER BY number LIMIT 1000"
+        while page := self._db.execute(query, (after,)).fetchall():
+            yield from (Record(*row) for row in page)
             after = page[-1][0]
 
     def attempts(self, trial: int) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ import sqlite3
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,15 @@ INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (trial, attempt
     finished_s = excluded.finished_s, failure_kind = excluded.failure_kind, failure_message = excluded.failure_message
 """
 PUT_METRIC = "INSERT OR REPLACE INTO metrics VALUES (?, ?, ?, ?, ?, ?)"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A turn as it was written: its number, and the JSON of its event and of its operations."""
+
+    number: int
+    event: str
+    operations: str
 
 
 def turn_row(turn: Turn) -> tuple[int, str, str, int]:

@@ -17,17 +17,10 @@ from shadho_like.events import Event
 from shadho_like.filelock import FileLock
 from shadho_like.filesystem import is_local
 from shadho_like.journal import schema
+from shadho_like.journal.schema import Record
 from shadho_like.paths import ExperimentPaths
+from shadho_like.trial import Trial
 from shadho_like.turn import Turn
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A turn as it was written: its number, and the JSON of its event and of its operations."""
-
-    number: int
-    event: str
-    operations: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +128,11 @@ class Journal:
             message = f"{self._path} is damaged: its turns lead to {known}, and its table of trials holds {held}; {schema.RESTORE}"
             raise JournalError(message)
 
+    def trials_over(self) -> Iterator[Trial]:
+        """Yield the trials that ended without a failure, as they ended."""
+        query = "SELECT * FROM trials WHERE state IN ('COMPLETED', 'STOPPED', 'CANCELED') ORDER BY number"
+        yield from map(schema.trial_from_row, self._rows(query))
+
     def answers(self, turn: int) -> list[int]:
         """Return what the handlers of a user's method answered in a turn, as in `MethodRow`."""
         answers: list[int] = []
@@ -170,6 +168,11 @@ class Journal:
         with schema.refusals(self._path), _transaction(self._db):
             self._db.execute("INSERT OR REPLACE INTO turns VALUES (?, ?, ?, ?)", schema.unanswered_row(number, event))
 
+    def keep_command(self, command: Mapping[str, Any]) -> None:
+        """Keep how the driver was started, so that it can be started again."""
+        with schema.refusals(self._path), _transaction(self._db):
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('command', ?)", (schema.dump(command),))
+
     def append(self, turns: Sequence[Turn], method: Sequence[MethodRow] = ()) -> None:
         """Write turns and what they changed in one transaction; they are safe on the disk when this returns.
 
@@ -186,6 +189,8 @@ class Journal:
             self._db.executemany("INSERT INTO turns VALUES (?, ?, ?, ?)", map(schema.turn_row, turns))
             rows = [(row.turn, schema.dump(row.answers), row.whole, row.state, zlib.crc32(row.state)) for row in method]
             self._db.executemany("INSERT OR REPLACE INTO method_states VALUES (?, ?, ?, ?, ?)", rows)
+            phases = [turn.phase for turn in turns if turn.phase is not None]
+            self._db.executemany("INSERT OR REPLACE INTO meta VALUES ('phase', ?)", ((phase.value,) for phase in phases[-1:]))
             trials = {trial.number: trial for turn in turns for trial in turn.trials}
             self._db.executemany(schema.PUT_TRIAL, map(schema.trial_row, trials.values()))
             self._db.executemany(schema.PUT_ATTEMPT, (schema.attempt_row(attempt) for turn in turns for attempt in turn.attempts))

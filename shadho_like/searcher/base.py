@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from shadho_like.operations import ExitedReason, Operation
-from shadho_like.trial import Json, RequestId
+from shadho_like.trial import Json, RequestId, Trial
 
 
 @dataclass(slots=True)
@@ -146,14 +146,36 @@ class BuiltInMethod(SearchMethod):
 
     Attributes:
         recipe: how `searcher.create` made it; None for one that was made otherwise.
+        extensible: its keys that may grow after the end of the search.
     """
 
     recipe: Recipe | None = None
+    extensible: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def called(self) -> str:
         """The name of its class, for messages."""
         return type(self).__name__
+
+    def extension_fault(self, keys: Mapping[str, int]) -> str:
+        """Return why the search cannot go on with these values of its keys; empty if it can."""
+        can = f"; {' and '.join(sorted(self.extensible))} can grow" if self.extensible else ""
+        for key in keys.keys() - self.extensible:
+            return f"{self.called} cannot go on with another {key}{can}"
+        return ""
+
+    def extend(
+        self, state: SearcherState, keys: Mapping[str, int], over: Sequence[Trial]
+    ) -> list[Operation]:
+        """Return what is to be done because keys of `extensible` grew.
+
+        Args:
+            state: as for the handlers.
+            keys: the new values; `extension_fault` has none against them.
+            over: the trials that ended without a failure, in the order of their creation; they may be told to train on.
+        """
+        del state, keys, over
+        return []
 
     @abstractmethod
     def state_to_json(self) -> Json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from shadho_like.errors import OptionError, SpaceError
 from shadho_like.searcher.options import check_counts
@@ -22,6 +22,8 @@ class GridSearch(RandomSearch):
     Raises:
         OptionError: a number below 1, or a domain without a count, which the message names.
     """
+
+    extensible: ClassVar[frozenset[str]] = frozenset({"max_length"})
 
     def __init__(self, space: Space, *, max_concurrent_trials: int = 16, max_length: int = 1) -> None:
         check_counts("grid", max_concurrent_trials=max_concurrent_trials, max_length=max_length)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import uuid
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from shadho_like.operations import Close, Create, ExitedReason, Operation, Valid
 from shadho_like.searcher.base import BuiltInMethod, SearcherState
 from shadho_like.searcher.ladder import Ladder
 from shadho_like.searcher.samplers import Sampler
-from shadho_like.trial import Hyperparameters, Json, RequestId
+from shadho_like.trial import Hyperparameters, Json, RequestId, Trial
 
 MAX_INVALID_IN_A_ROW = 1000
 """So many invalid trials are replaced with no valid result between them; further ones count as failed, so that a search
@@ -58,6 +59,7 @@ class HalvingSearch(BuiltInMethod):
         self._ended = 0
         self._invalid_in_a_row = 0
         self._progress = 0.0
+        self._points: dict[int, Hyperparameters] = {}
 
     @abstractmethod
     def _ladder(self, index: int) -> Ladder | None:
@@ -85,12 +87,11 @@ class HalvingSearch(BuiltInMethod):
         number = request_id.int
         trial = self._trials[number]
         value = float(metric)
-        known = math.isfinite(value)
-        self._sampler.observe(number, trial.hparams, train_length, value if known else None)
+        self._sampler.observe(number, trial.hparams, train_length, value if math.isfinite(value) else None)
         self._invalid_in_a_row = 0
         ladder = self._ladders[trial.ladder]
         self._reported -= ladder.reported
-        length = ladder.report(number, (value if self._smaller_is_better else -value) if known else math.inf)
+        length = ladder.report(number, self._badness(value))
         self._reported += ladder.reported
         if length is not None:
             return [ValidateAfter(request_id, length)]
@@ -130,6 +131,7 @@ class HalvingSearch(BuiltInMethod):
             "trials": [[number, trial.ladder, trial.hparams] for number, trial in self._trials.items()],
             "counts": [self._created, self._working, self._reported, self._ended, self._invalid_in_a_row],
             "progress": self._progress,
+            "points": list(map(list, self._points.items())),
             "sampler": self._sampler.state_to_json(),
         }
 
@@ -147,7 +149,27 @@ class HalvingSearch(BuiltInMethod):
         self._trials = {number: _Open(ladder, hparams) for number, ladder, hparams in value["trials"]}
         self._created, self._working, self._reported, self._ended, self._invalid_in_a_row = value["counts"]
         self._progress = value["progress"]
+        self._points = dict(value.get("points", ()))
         self._sampler.load_state(value["sampler"])
+
+    def _extend(self, lengths: Sequence[int], over: Sequence[Trial]) -> list[Operation]:
+        """Have the one ladder grow, and use its slots."""
+        self._points = {trial.request_id.int: trial.hparams for trial in over}
+        results = [(trial.request_id.int, trial.validated, self._badness(trial.metric)) for trial in over]
+        self._ladders[0].extend(lengths, self._total, results)
+        self._progress = 0.0
+        self._climbable |= {0} if self._ladders[0].can_climb else set()
+        self._startable |= {0} if self._ladders[0].wants_new else set()
+        operations: list[Operation] = []
+        for choose in (self._climb, self._start):
+            while self._working < self._max_concurrent_trials and (chosen := choose(0)):
+                operations += chosen
+        return operations
+
+    def _badness(self, metric: float | None) -> float:
+        if metric is None or not math.isfinite(metric):
+            return math.inf
+        return metric if self._smaller_is_better else -metric
 
     def _go_on(self, home: int) -> list[Operation]:
         """Fill the free slots after an event on the ladder `home`, and close what is over."""
@@ -167,7 +189,8 @@ class HalvingSearch(BuiltInMethod):
         if ladder.finished:
             over += ladder.take_all()
             self._climbable.discard(home)
-            del self._ladders[home]
+            if not self.extensible:
+                del self._ladders[home]
         operations += self._close(over)
         self._progress = max(self._progress, (9 * self._reported + self._ended) / (10 * self._total))
         return operations
@@ -180,6 +203,9 @@ class HalvingSearch(BuiltInMethod):
             if climbing is not None:
                 self._working += 1
                 number, length = climbing
+                if number not in self._trials:
+                    self._trials[number] = _Open(index, self._points.pop(number))
+                    self._ended -= 1
                 return [ValidateAfter(uuid.UUID(int=number), length)]
             self._climbable.discard(index)
         return []
@@ -212,7 +238,6 @@ class HalvingSearch(BuiltInMethod):
         return index
 
     def _close(self, numbers: list[int]) -> list[Operation]:
-        for number in numbers:
-            del self._trials[number]
-        self._ended += len(numbers)
-        return [Close(uuid.UUID(int=number)) for number in numbers]
+        going = [number for number in numbers if self._trials.pop(number, None) is not None]
+        self._ended += len(going)
+        return [Close(uuid.UUID(int=number)) for number in going]

@@ -6,7 +6,7 @@ It knows trials by their numbers and results by their badness; whoever holds it 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Any, ClassVar
 
@@ -28,12 +28,15 @@ class Ladder:
 
     at_once: ClassVar[bool] = False
     """Whether one result may let several trials climb."""
+    resumes: ClassVar[bool] = True
+    """Whether a trial that waits may climb later."""
 
     def __init__(self, lengths: Sequence[int], divisor: Fraction, budget: int, *, minimum: int = 0) -> None:
         self.lengths = tuple(lengths)
         self.budget = budget
         self.started = 0
-        self.rungs = [Rung(divisor, minimum=minimum) for _ in self.lengths]
+        self._divisor, self._minimum = divisor, minimum
+        self.rungs = [self._new_rung() for _ in self.lengths]
         self.rungs[-1].set_shut(True)
         self._running: dict[int, int] = {}
         self._running_for = [0] * len(self.lengths)
@@ -58,6 +61,27 @@ class Ladder:
     def reported(self) -> int:
         """How many trials have their first result."""
         return self.rungs[0].size
+
+    def extend(self, lengths: Sequence[int], budget: int, results: Iterable[tuple[int, int, float]]) -> None:
+        """Have more trials start, and put longer rungs on top.
+
+        Args:
+            lengths: those of all rungs; what is there stays as it is.
+            budget: how many trials start, in all.
+            results: of the trials that are over: their number, the last length that they reached, and their badness there. Who is
+                among the best of his rung now, climbs.
+        """
+        more = lengths[len(self.lengths) :]
+        self.rungs[-1].set_shut(not more)
+        self.rungs += [self._new_rung() for _ in more]
+        self.rungs[-1].set_shut(True)
+        self._running_for += [0] * len(more)
+        self.lengths, self.budget = tuple(lengths), budget
+        for trial, length, badness in results:
+            self.rungs[self.lengths.index(length)].recall(trial, badness, settled=not self.resumes)
+
+    def _new_rung(self) -> Rung:
+        return Rung(self._divisor, minimum=self._minimum)
 
     def runs(self, trial: int) -> bool:
         """Return whether a trial has work."""

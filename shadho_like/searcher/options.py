@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -35,6 +36,15 @@ def exact_divisor(method: str, divisor: Any) -> Fraction:
         message = f"divisor of {method} must be a number above 1, not {divisor!r}"
         raise OptionError(message)
     return Fraction(str(divisor))
+
+
+def not_greater(keys: Mapping[str, int], now: Mapping[str, int | None]) -> str:
+    """Return which of the keys would not grow, as a sentence; empty if all do."""
+    for key, value in keys.items():
+        before = now[key]
+        if before is None or value <= before:
+            return f"{key} is {'without a limit' if before is None else before} already, so that {value} adds nothing"
+    return ""
 
 
 def rung_lengths(max_length: int, num_rungs: int, divisor: Fraction) -> list[int]:

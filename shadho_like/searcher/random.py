@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import math
 import uuid
-from typing import Any
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from shadho_like.operations import Close, Create, ExitedReason, Operation, ValidateAfter
 from shadho_like.searcher.base import BuiltInMethod, SearcherState
-from shadho_like.searcher.options import check_counts
+from shadho_like.searcher.options import check_counts, not_greater
 from shadho_like.searcher.samplers import Sampler
-from shadho_like.trial import Hyperparameters, Json, RequestId
+from shadho_like.trial import Hyperparameters, Json, RequestId, Trial
 
 
 class RandomSearch(BuiltInMethod):
@@ -28,6 +30,8 @@ class RandomSearch(BuiltInMethod):
         OptionError: a number below 1, or no whole one.
     """
 
+    extensible: ClassVar[frozenset[str]] = frozenset({"max_trials", "max_length"})
+
     def __init__(
         self, sampler: Sampler, *, max_trials: int | None = None, max_concurrent_trials: int = 16, max_length: int = 1
     ) -> None:
@@ -40,6 +44,7 @@ class RandomSearch(BuiltInMethod):
         self._max_length = max_length
         self._created = 0
         self._open: dict[int, Hyperparameters] = {}
+        self._again: deque[tuple[int, Hyperparameters]] = deque()
 
     def initial_operations(self, state: SearcherState) -> list[Operation]:
         """Create as many trials as may be open at once."""
@@ -74,15 +79,46 @@ class RandomSearch(BuiltInMethod):
 
     def state_to_json(self) -> Json:
         """Return the number of trials asked for, the open ones and the sampler's state."""
-        return {"created": self._created, "open": list(map(list, self._open.items())), "sampler": self._sampler.state_to_json()}
+        return {
+            "created": self._created,
+            "open": list(map(list, self._open.items())),
+            "sampler": self._sampler.state_to_json(),
+            "keys": [self._max_trials, self._max_length],
+            "again": list(map(list, self._again)),
+        }
 
     def load_state(self, value: Any) -> None:
         """Take over what `state_to_json` gave."""
         self._created = value["created"]
         self._open = dict(value["open"])
+        self._max_trials, self._max_length = value.get("keys", (self._max_trials, self._max_length))
+        self._again = deque((number, hparams) for number, hparams in value.get("again", ()))
         self._sampler.load_state(value["sampler"])
 
+    def extension_fault(self, keys: Mapping[str, int]) -> str:
+        """Return why the search cannot go on with these values of its keys; empty if it can."""
+        now = {"max_trials": self._max_trials, "max_length": self._max_length}
+        return super().extension_fault(keys) or not_greater(keys, now)
+
+    def extend(
+        self, state: SearcherState, keys: Mapping[str, int], over: Sequence[Trial]
+    ) -> list[Operation]:
+        """Create further trials; with a greater `max_length`, train those that are over on first."""
+        self._max_trials = keys.get("max_trials", self._max_trials)
+        if "max_length" in keys:
+            self._max_length = keys["max_length"]
+            self._again.extend((trial.request_id.int, trial.hparams) for trial in over)
+        going = list(self._open) if "max_length" in keys else []
+        operations: list[Operation] = [ValidateAfter(uuid.UUID(int=number), self._max_length) for number in going]
+        while len(self._open) < self._max_concurrent_trials and (more := self._create()):
+            operations += more
+        return operations
+
     def _create(self) -> list[Operation]:
+        if self._again:
+            number, hparams = self._again.popleft()
+            self._open[number] = hparams
+            return [ValidateAfter(uuid.UUID(int=number), self._max_length), Close(uuid.UUID(int=number))]
         if self._max_trials is not None and self._created >= self._max_trials:
             return []
         request_id = uuid.UUID(int=self._created)

@@ -82,6 +82,12 @@ class Rung:
         self._forget(trial)
         self._balance()
 
+    def recall(self, trial: int, badness: float, *, settled: bool) -> None:
+        """Rank a trial again that was counted and then forgotten; one that is not forgotten stays where it is."""
+        if trial not in self._keys:
+            self._put(trial, badness, settled=settled)
+            self._balance()
+
     def settle(self, trial: int) -> bool:
         """Mark a trial as settled; return whether it waited here."""
         if not self.waits(trial):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from shadho_like.errors import OptionError
 from shadho_like.searcher.options import check_counts
 from shadho_like.searcher.random import RandomSearch
@@ -20,6 +22,8 @@ class SingleTrial(RandomSearch):
     Raises:
         OptionError: a number below 1, or a hyperparameter that has several values, which the message names.
     """
+
+    extensible: ClassVar[frozenset[str]] = frozenset({"max_length"})
 
     def __init__(self, sampler: Sampler, *, space: Space, max_length: int = 1) -> None:
         check_counts("single", max_length=max_length)

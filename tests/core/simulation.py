@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from hypothesis import strategies as st
 
 from shadho_like.events import (
+    Action,
     AttemptFinished,
     AttemptLost,
     AttemptStarted,
+    Ending,
     Event,
+    Requested,
     RunStarted,
     RunStopping,
     StopReason,
@@ -79,7 +82,7 @@ class World:
         """Let one thing happen."""
         self.time_s += 1
         attempt = data.draw(st.sampled_from(sorted(self.wanted)), label="attempt")
-        kinds = ["finish", "finish", "start", "lose", "fail", "restart"] + (["stop"] if may_stop else [])
+        kinds = ["finish", "finish", "start", "lose", "fail", "restart"] + (["stop", "pause", "kill"] if may_stop else [])
         match data.draw(st.sampled_from(kinds), label="kind"):
             case "finish":
                 self.finish(attempt)
@@ -92,7 +95,11 @@ class World:
             case "restart":
                 self.start(max_trials=20, max_restarts=1)
             case "stop":
-                self.handle(RunStopping(self.time_s, StopReason.TIMEOUT, drain=data.draw(st.booleans(), label="drain")))
+                self.handle(RunStopping(self.time_s, StopReason.TIMEOUT, data.draw(st.sampled_from(Ending), label="ending")))
+            case "pause":
+                self.handle(Requested(self.time_s, Action.PAUSE))
+            case "kill":
+                self.handle(Requested(self.time_s, Action.KILL, attempt.trial))
             case _:
                 pass
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from simulation import NumberSampler
 
+from shadho_like.control import RunOptions
 from shadho_like.engine.base import EngineStatus, Launch, Notice, Update
 from shadho_like.errors import EngineError, JournalError
 from shadho_like.events import AttemptFinished, AttemptLost, AttemptStarted, StopReason
-from shadho_like.experiment import Experiment, RunOptions, Step
+from shadho_like.experiment import Experiment, Step
 from shadho_like.journal import Journal, JournalReader
 from shadho_like.paths import ExperimentPaths
 from shadho_like.searcher.random import RandomSearch
@@ -24,6 +26,8 @@ CONFIG = {"name": "e", "seed": 7, "smaller_is_better": True, "metric": "loss"}
 @dataclass
 class ScriptedEngine:
     """An engine of two slots whose clock moves one second a pass and whose attempts take as long as `seconds` says."""
+
+    asks: ClassVar[bool] = False
 
     seconds: float = 1.0
     clock_s: float = 1000.0
@@ -56,6 +60,9 @@ class ScriptedEngine:
             self.cancelled.append(attempt)
             del self.has[attempt]
 
+    def ask(self, attempts: Sequence[AttemptId]) -> None:
+        del attempts
+
     def wait(self, timeout_s: float, wake_fd: int | None = None) -> list[Update]:
         self.clock_s += min(1.0, timeout_s)
         updates: list[Update] = [Notice("a line")]
@@ -86,6 +93,7 @@ class Fingers:
     at: list[int]
     fd: int = -1
     count: int = 0
+    terminations: int = 0
     passes: int = 0
 
     def clear(self) -> None:

@@ -11,11 +11,22 @@ from hypothesis import strategies as st
 from simulation import World, new_state, replayed
 
 from shadho_like.errors import InternalError, MethodError
-from shadho_like.events import AttemptFinished, AttemptLost, AttemptStarted, RunStopping, StopReason
+from shadho_like.events import (
+    Action,
+    AttemptFinished,
+    AttemptLost,
+    AttemptStarted,
+    Ending,
+    PatienceEnded,
+    Requested,
+    RunStopping,
+    StopReason,
+)
 from shadho_like.operations import Close, Create, Operation, Shutdown, ValidateAfter
+from shadho_like.phase import Phase
 from shadho_like.searcher.base import SearcherState
 from shadho_like.searcher.random import RandomSearch
-from shadho_like.state import MAX_LOST_IN_A_ROW, ExperimentState
+from shadho_like.state import MAX_FAILURES_ALIKE, MAX_LOST_IN_A_ROW, ExperimentState
 from shadho_like.trial import AttemptId, Failure, FailureKind, RequestId, Success, TrialState
 
 
@@ -42,6 +53,7 @@ def test_whatever_happens_every_trial_ends_once_with_its_own_sample(data: st.Dat
             break
         world.act(data)
     world.start(max_trials=20, max_restarts=1)
+    world.handle(Requested(world.time_s, Action.ACTIVATE))
     finish_all(world)
     assert sorted(world.trials) == list(range(20))
     assert all(trial.state.final for trial in world.trials.values())
@@ -49,7 +61,7 @@ def test_whatever_happens_every_trial_ends_once_with_its_own_sample(data: st.Dat
     ended = [trial.number for turn in world.turns for trial in turn.trials if trial.state.final]
     assert sorted(ended) == list(range(20))
     counts = world.state.counts
-    assert counts[TrialState.COMPLETED] + counts[TrialState.FAILED] == 20
+    assert counts[TrialState.COMPLETED] + counts[TrialState.FAILED] + counts[TrialState.CANCELED] == 20
     assert sum(counts.values()) == 20
 
 
@@ -84,7 +96,7 @@ def test_counts_best_and_wanted_always_agree_with_the_trials(data: st.DataObject
         best = world.state.best
         assert (best is None and not metrics) or (best is not None and (best.metric, best.trial) == min(metrics))
         assert all(world.trials[attempt.trial].attempt == attempt.attempt for attempt in world.wanted)
-        assert world.state.finished == (not world.wanted)
+        assert world.state.finished == (not world.wanted) or world.state.phase is Phase.PAUSED
 
 
 def test_a_later_run_with_a_higher_limit_goes_on_with_the_next_trials() -> None:
@@ -151,8 +163,8 @@ def test_what_ran_when_time_was_up_runs_again_in_the_next_run() -> None:
     world = World(new_state(concurrent=2, max_trials=2))
     world.start()
     world.handle(AttemptStarted(1500.0, AttemptId(0, 1), "node"))
-    turn = world.handle(RunStopping(1600.0, StopReason.TIMEOUT, drain=False))
-    assert turn.unwanted == (AttemptId(0, 1), AttemptId(1, 1))
+    turn = world.handle(RunStopping(1600.0, StopReason.TIMEOUT, Ending.NOW))
+    assert sorted(turn.unwanted) == [AttemptId(0, 1), AttemptId(1, 1)]
     assert world.state.finished
     world.start()
     assert sorted(world.wanted) == [AttemptId(0, 2), AttemptId(1, 1)]
@@ -163,7 +175,7 @@ def test_draining_lets_what_runs_finish_and_starts_nothing() -> None:
     world = World(new_state(concurrent=2))
     world.start()
     world.handle(AttemptStarted(1500.0, AttemptId(0, 1), "node"))
-    world.handle(RunStopping(1600.0, StopReason.TIMEOUT, drain=True))
+    world.handle(RunStopping(1600.0, StopReason.TIMEOUT, Ending.DRAIN))
     assert sorted(world.wanted) == [AttemptId(0, 1)]
     world.finish(AttemptId(0, 1))
     assert world.state.finished
@@ -252,3 +264,124 @@ def test_the_newest_length_counts_and_a_second_creation_is_refused() -> None:
     notices = [notice for turn in world.turns for notice in turn.notices]
     assert len(notices) == 1
     assert "twice; the second is refused" in notices[0]
+
+
+def asked() -> Failure:
+    return Failure(FailureKind.PREEMPTED, "it was asked to end, and took a checkpoint")
+
+
+def test_a_pause_asks_what_runs_and_starts_nothing_until_it_is_activated() -> None:
+    world = World(new_state(concurrent=2, max_trials=3))
+    world.start()
+    world.handle(AttemptStarted(1500.0, AttemptId(0, 1), "node"))
+    turn = world.handle(Requested(1600.0, Action.PAUSE))
+    assert (turn.asked, turn.unwanted, turn.phase) == ((AttemptId(0, 1),), (AttemptId(1, 1),), Phase.PAUSED)
+    world.finish(AttemptId(0, 1), asked())
+    assert world.trials[0].state is TrialState.PAUSED
+    assert not world.wanted
+    assert not world.state.finished
+    world.start()
+    assert not world.wanted
+    world.handle(Requested(1700.0, Action.ACTIVATE))
+    assert sorted(world.wanted) == [AttemptId(0, 2), AttemptId(1, 1)]
+    world.finish(AttemptId(0, 2))
+    assert world.trials[0].state.value == "COMPLETED"
+    assert AttemptId(2, 1) in world.wanted
+
+
+def test_what_completes_during_a_pause_counts_and_what_it_makes_room_for_waits() -> None:
+    world = World(new_state(concurrent=1, max_trials=2))
+    world.start()
+    world.handle(AttemptStarted(1500.0, AttemptId(0, 1), "node"))
+    world.handle(Requested(1600.0, Action.PAUSE))
+    world.finish(AttemptId(0, 1))
+    assert world.trials[0].state is TrialState.COMPLETED
+    assert not world.wanted
+    world.handle(Requested(1700.0, Action.ACTIVATE))
+    assert sorted(world.wanted) == [AttemptId(1, 1)]
+
+
+def test_what_does_not_end_when_asked_is_killed_and_runs_again_after_the_pause() -> None:
+    world = World(new_state(concurrent=1, max_trials=1))
+    world.start()
+    world.handle(AttemptStarted(1500.0, AttemptId(0, 1), "node"))
+    world.handle(Requested(1600.0, Action.PAUSE))
+    assert world.state.asked
+    assert world.handle(PatienceEnded(1660.0)).unwanted == (AttemptId(0, 1),)
+    assert not world.state.asked
+    world.handle(Requested(1700.0, Action.ACTIVATE))
+    assert sorted(world.wanted) == [AttemptId(0, 2)]
+
+
+@pytest.mark.parametrize("action", [Action.CANCEL, Action.KILL])
+def test_the_user_ends_the_experiment(action: Action) -> None:
+    world = World(new_state(concurrent=2))
+    world.start()
+    world.finish(AttemptId(0, 1))
+    world.handle(AttemptStarted(1500.0, AttemptId(1, 1), "node"))
+    turn = world.handle(Requested(1600.0, action))
+    if action is Action.CANCEL:
+        assert (turn.asked, turn.phase) == ((AttemptId(1, 1),), Phase.CANCELING)
+        world.finish(AttemptId(1, 1), asked())
+    assert world.state.phase is Phase.CANCELED
+    assert [world.trials[number].state.value for number in range(3)] == ["COMPLETED", "CANCELED", "CANCELED"]
+    world.start()
+    assert not world.wanted
+
+
+def test_the_user_kills_one_trial_and_the_method_goes_on_without_it() -> None:
+    world = World(new_state(concurrent=1, max_trials=2))
+    world.start()
+    world.handle(AttemptStarted(1500.0, AttemptId(0, 1), "node"))
+    assert world.handle(Requested(1600.0, Action.KILL, 0)).unwanted == (AttemptId(0, 1),)
+    assert world.trials[0].state is TrialState.CANCELED
+    world.finish(AttemptId(1, 1))
+    assert world.state.phase is Phase.COMPLETED
+
+
+def test_a_late_result_counts_unless_a_later_attempt_was_faster() -> None:
+    world = World(new_state(concurrent=2, max_trials=2))
+    world.start()
+    for trial in range(2):
+        world.handle(AttemptLost(1500.0, AttemptId(trial, 1), "node", "gone"))
+    late = AttemptFinished(1600.0, AttemptId(0, 1), 1400.0, "node", Success(5.0))
+    assert world.state.takes_late(late)
+    turn = world.state.handle(late)
+    assert turn.unwanted == (AttemptId(0, 2),)
+    assert turn.trials[0].metric == 5.0
+    world.finish(AttemptId(1, 2))
+    assert not world.state.takes_late(AttemptFinished(1700.0, AttemptId(1, 1), 1400.0, "node", Success(5.0)))
+
+
+def test_failures_that_are_all_alike_end_the_run_and_the_next_run_goes_on() -> None:
+    world = World(new_state(concurrent=1))
+    world.start()
+    for trial in range(MAX_FAILURES_ALIKE):
+        assert not world.state.finished
+        failure = Failure(FailureKind.ERROR, f"FileNotFoundError: data-{trial}.npz", "the last line")
+        world.finish(AttemptId(trial, 1), failure)
+    assert world.state.finished
+    (notice,) = world.turns[-1].notices
+    assert "data-9.npz" in notice
+    assert "the last line" in notice
+    world.start()
+    assert sorted(world.wanted) == [AttemptId(MAX_FAILURES_ALIKE, 1)]
+
+
+def test_one_success_among_the_failures_lets_the_search_go_on() -> None:
+    world = World(new_state(concurrent=1))
+    world.start()
+    world.finish(AttemptId(0, 1))
+    for trial in range(1, 3 * MAX_FAILURES_ALIKE):
+        world.finish(AttemptId(trial, 1), Failure(FailureKind.ERROR, "no"))
+    assert not world.state.finished
+
+
+def test_a_trial_waits_longer_and_longer_between_machines_that_are_lost() -> None:
+    world = World(new_state(concurrent=1, max_trials=1))
+    world.start()
+    waits = []
+    for attempt in range(1, 10):
+        [wanted] = world.handle(AttemptLost(1000.0, AttemptId(0, attempt), "node", "gone")).wanted
+        waits.append(wanted.not_before_s and wanted.not_before_s - 1000.0)
+    assert waits == [0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]

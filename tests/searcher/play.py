@@ -6,14 +6,14 @@ import json
 import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shadho_like import searcher
-from shadho_like.events import AttemptFinished, Event, RunStarted
+from shadho_like.events import AttemptFinished, Continued, Event, RunStarted
 from shadho_like.searcher.base import BuiltInMethod
 from shadho_like.state import ExperimentState
-from shadho_like.trial import Attempt, AttemptId, Failure, FailureKind, Outcome, Success
+from shadho_like.trial import Attempt, AttemptId, Failure, FailureKind, Outcome, Success, Trial, TrialState
 from shadho_like.turn import Turn
 
 INVALID = Failure(FailureKind.INVALID_HP, "too large")
@@ -32,6 +32,7 @@ class Play:
     reload: bool = False
     turns: list[Turn] = field(default_factory=list)
     wanted: dict[AttemptId, Attempt] = field(default_factory=dict)
+    trials: dict[int, Trial] = field(default_factory=dict)
     lengths: dict[int, list[int]] = field(default_factory=dict)
     progress: list[float] = field(default_factory=list)
     busiest: int = 0
@@ -44,6 +45,7 @@ class Play:
     def handle(self, event: Event) -> None:
         turn = self.state.handle(event)
         self.turns.append(turn)
+        self.trials |= {trial.number: trial for trial in turn.trials}
         if isinstance(event, AttemptFinished):
             del self.wanted[event.attempt]
         for attempt_id in turn.unwanted:
@@ -55,11 +57,13 @@ class Play:
         self.progress.append(self.state.method.progress(self.state.searcher))
         if self.reload:
             saved = json.loads(json.dumps(self.state.method.state_to_json(), allow_nan=False))
-            self.state.method = self.fresh()
-            self.state.method.load_state(saved)
-            assert json.loads(json.dumps(self.state.method.state_to_json())) == saved
+            method = self.state._search.method = self.fresh()
+            method.load_state(saved)
+            assert json.loads(json.dumps(method.state_to_json())) == saved
 
     def finish(self, attempt: AttemptId, outcome: Outcome) -> None:
+        # No two failures alike, which would end the search.
+        outcome = replace(outcome, message="x" * attempt.trial) if outcome is ERROR and isinstance(outcome, Failure) else outcome
         self.handle(AttemptFinished(float(len(self.turns)), attempt, 0.0, "node", outcome))
 
     def to_the_end(self, outcome: Callable[[Attempt], Outcome], choose: Callable[[list[AttemptId]], AttemptId] = min, most: int = 10**5) -> None:
@@ -70,6 +74,12 @@ class Play:
             attempt = choose(sorted(self.wanted))
             self.finish(attempt, outcome(self.wanted[attempt]))
         raise AssertionError(f"it goes on after {most} results")
+
+    def extend(self, **keys: int) -> None:
+        """Have more to do after the end, as the loop does it."""
+        assert not self.state.method.extension_fault(keys)
+        over = [self.trials[number] for number in sorted(self.trials) if self.trials[number].state is not TrialState.FAILED]
+        self.handle(Continued(float(len(self.turns)), keys, tuple(over)))
 
     def longest(self) -> dict[int, int]:
         """Return the length that each trial was trained to."""

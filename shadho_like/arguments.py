@@ -1,0 +1,72 @@
+"""The arguments of `Shadho`, checked before anything is made of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from shadho_like.errors import OptionError, nearest
+
+
+def positional(
+    experiment: tuple[Any, ...], other: Mapping[str, Any], options: Iterable[str]
+) -> tuple[str | None, str | Callable[..., Any], Any]:
+    """Return (name or None, command, space) from `(cmd, space)`, `(exp_key, cmd, space)` or the same by keyword.
+
+    Raises:
+        OptionError: it is neither of these, or there is another keyword, to which the nearest of `options` is named.
+    """
+    names = ("exp_key", "cmd", "space") if len(experiment) > 2 or "exp_key" in other else ("cmd", "space")
+    for key in other:
+        if key not in {"exp_key", "cmd", "space"}:
+            message = f"Shadho has no option {key!r}: {nearest(key, options)}"
+            raise OptionError(message)
+    given = {**dict(zip([name for name in names if name not in other], experiment, strict=False)), **other}
+    if len(experiment) + len(other) != len(given) or not {"cmd", "space"} <= given.keys():
+        message = "Shadho takes (cmd, space) or (exp_key, cmd, space), then options by name"
+        raise OptionError(message)
+    cmd = given["cmd"]
+    if not (callable(cmd) or (isinstance(cmd, str) and cmd.strip())):
+        message = f"cmd must be a shell command or a Python callable, not {cmd!r}"
+        raise OptionError(message)
+    return given.get("exp_key"), cmd, given["space"]
+
+
+def check_numbers(minimum: int = 1, **numbers: float | None) -> None:
+    """Check options that are numbers, by name: seconds above 0, counts of at least `minimum`; None is always right.
+
+    Raises:
+        OptionError: one is neither.
+    """
+    for name, value in numbers.items():
+        seconds = name in _SECONDS
+        if value is None or (seconds and isinstance(value, int | float) and not isinstance(value, bool) and value > 0):
+            continue
+        if seconds:
+            message = f"{name} must be a number of seconds above 0{_SECONDS[name]}, not {value!r}"
+            raise OptionError(message)
+        if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+            message = f"{name} must be a whole number of at least {minimum}, not {value!r}"
+            raise OptionError(message)
+
+
+def slice_of(given: float | str | None) -> tuple[float | None, int | None]:
+    """Return a slice as (seconds, length), one of them None; both where there is none.
+
+    Raises:
+        OptionError: it is neither seconds nor a length.
+    """
+    if isinstance(given, str) and (match := re.fullmatch(r"([1-9]\d*) units?", given.strip())):
+        return None, int(match[1])
+    if given is None or (isinstance(given, int | float) and not isinstance(given, bool) and given > 0):
+        return given, None
+    message = f'slice must be a number of seconds above 0, a length as in "3 units", or None for no slices, not {given!r}'
+    raise OptionError(message)
+
+
+_SECONDS = {
+    "timeout": ", or None for no limit",
+    "trial_timeout": ", or None for no limit",
+    "preemption_timeout": "",
+}

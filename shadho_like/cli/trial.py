@@ -1,0 +1,99 @@
+"""`shadho trial`: one trial of an experiment."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from shadho_like.cli.said import said_plainly
+from shadho_like.events import Action
+
+_DIRECTORY = click.argument("directory", type=click.Path(path_type=Path))
+_NUMBER = click.argument("number", type=click.IntRange(min=0))
+
+
+@click.group("trial")
+def trial_commands() -> None:
+    """Look at one trial of a search, or end it."""
+
+
+@trial_commands.command()
+@_DIRECTORY
+@_NUMBER
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def explain(directory: Path, number: int, *, as_json: bool) -> None:
+    """Tell the story of trial NUMBER: why it was created, promoted, stopped, retried, lost, with times.
+
+    Example: shadho trial explain experiments/sin 7
+    """
+    from shadho_like.journal import JournalReader
+    from shadho_like.story import story
+
+    with said_plainly(), JournalReader(directory) as journal:
+        journal.trial(number)
+        for moment in story(journal, number):
+            when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment.time_s))
+            click.echo(json.dumps(moment.to_json()) if as_json else f"{when}  {moment.text}")
+
+
+@trial_commands.command()
+@_DIRECTORY
+@_NUMBER
+def kill(directory: Path, number: int) -> None:
+    """End trial NUMBER at once; the search goes on without it.
+
+    Example: shadho trial kill experiments/sin 7
+    """
+    from shadho_like.cli.experiment import ask
+    from shadho_like.errors import OptionError
+    from shadho_like.journal import JournalReader
+
+    with said_plainly(), JournalReader(directory) as journal:
+        state = journal.trial(number).state
+        if state.final:
+            message = f"trial {number} is over already: it is {state.value.lower()}"
+            raise OptionError(message)
+    ask(directory, Action.KILL, number)
+
+
+@trial_commands.command()
+@_DIRECTORY
+@_NUMBER
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def describe(directory: Path, number: int, *, as_json: bool) -> None:
+    """Print what is known of trial NUMBER, with its attempts.
+
+    Example: shadho trial describe experiments/sin 7
+    """
+    from shadho_like.journal import JournalReader
+
+    with said_plainly(), JournalReader(directory) as journal:
+        found = journal.trial(number)
+        attempts = journal.attempts(number)
+        metric = journal.config["metric"]
+        value: dict[str, Any] = {
+            "number": number,
+            "state": found.state.value,
+            metric: found.metric,
+            "metrics": dict(found.metrics),
+            "hyperparameters": found.hparams,
+            "length": found.length,
+            "validated": found.validated,
+            "failure": found.failure.to_json() if found.failure else None,
+            "attempts": attempts,
+        }
+        click.echo(json.dumps(value) if as_json else "\n".join(_lines(value)))
+
+
+def _lines(value: dict[str, Any]) -> list[str]:
+    lines = [f"{name}: {json.dumps(item) if isinstance(item, dict) else item}" for name, item in value.items() if name != "attempts"]
+    for attempt in value["attempts"]:
+        began, ended = attempt["started_s"], attempt["finished_s"]
+        took = f", {ended - began:.1f} s" if began is not None and ended is not None else ""
+        why = f": {attempt['failure_message']}" if attempt["failure_message"] else ""
+        lines.append(f"attempt {attempt['attempt']}: {attempt['state'].lower()} on {attempt['host'] or 'no machine'}{took}{why}")
+    return lines
