@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from shadho_like.events import AttemptFinished, AttemptStarted, event_from_json
+from shadho_like.events import AttemptFinished, AttemptStarted, Continued, event_from_json
 from shadho_like.filelock import FileLock
 from shadho_like.journal import dump_operations, schema
 from shadho_like.paths import ExperimentPaths
@@ -89,7 +89,8 @@ def _followed(record: Record, turn: Turn, operations: str) -> Iterable[str]:
         if before is not None:
             same = (before.request_id, before.hparams, before.seed) == (trial.request_id, trial.hparams, trial.seed)
             grown = before.validated <= trial.validated and before.attempt <= trial.attempt and before.restarts <= trial.restarts
-            if before.state.final or not same or not grown:
+            reopened = isinstance(turn.event, Continued)
+            if (before.state.final and not reopened) or not same or not grown:
                 yield f"turn {turn.number} makes {trial} of {before}"
         record.trials[trial.number] = trial
 

@@ -10,14 +10,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from faults import promises
 
+from shadho_like import requests
 from shadho_like.engine.base import EngineStatus, Launch, Update
 from shadho_like.errors import JournalError
-from shadho_like.events import AttemptFinished, AttemptLost, AttemptStarted, EngineEvent
-from shadho_like.experiment import Experiment, RunOptions, Step
+from shadho_like.events import Action, AttemptFinished, AttemptLost, AttemptStarted, EngineEvent
+from shadho_like.control import RunOptions
+from shadho_like.experiment import Experiment, Step
 from shadho_like.journal import Journal
 from shadho_like.paths import ExperimentPaths
 from shadho_like.searcher.base import BuiltInMethod
@@ -35,12 +37,16 @@ class Known:
         results: the metric of each length that was confirmed.
         restarts: failures of its own code.
         lost: machines lost in a row.
+        length: the length that was last asked for.
+        given_up: the last attempt that was lost.
         failed: whether it must be FAILED.
     """
 
     results: dict[int, float] = field(default_factory=dict)
     restarts: int = 0
     lost: int = 0
+    length: int = 0
+    given_up: int = 0
     failed: bool = False
 
     @property
@@ -48,13 +54,20 @@ class Known:
         """The length that it has reached."""
         return max(self.results, default=0)
 
-    def take(self, event: EngineEvent, attempt: Attempt, max_restarts: int) -> None:
+    def takes_late(self, event: EngineEvent, state: str) -> bool:
+        """Return whether a result counts whose attempt was given up as lost: its trial is not over, and nothing was faster."""
+        good = isinstance(event, AttemptFinished) and isinstance(event.outcome, Success)
+        waits = state in {"PENDING", "RUNNING", "PAUSED"} and self.trained < self.length
+        return good and waits and event.attempt.attempt == self.given_up
+
+    def take(self, event: EngineEvent, length: int, max_restarts: int) -> None:
         """Count an event that was confirmed."""
         if isinstance(event, AttemptLost):
             self.lost += 1
             self.failed = self.lost > MAX_LOST_IN_A_ROW
+            self.given_up = event.attempt.attempt
         elif isinstance(event, AttemptFinished) and isinstance(event.outcome, Success):
-            self.results[attempt.length] = event.outcome.metric
+            self.results[length] = event.outcome.metric
             self.lost = 0
         elif isinstance(event, AttemptFinished) and event.outcome.kind is FailureKind.INVALID_HP:  # type: ignore[union-attr]
             self.failed = True
@@ -72,7 +85,10 @@ class Puppet:
         slots: how many attempts it takes.
         has: the attempts that run.
         says: what the next wait returns.
+        submitted: attempts that were submitted and not looked at yet.
     """
+
+    asks: ClassVar[bool] = True
 
     slots: int
     has: dict[AttemptId, Attempt] = field(default_factory=dict)
@@ -93,12 +109,16 @@ class Puppet:
         self.submitted += attempts
         self.has |= {attempt.id: attempt for attempt in attempts}
 
+    def ask(self, attempts: Sequence[AttemptId]) -> None:
+        pass
+
     def cancel(self, attempts: Sequence[AttemptId]) -> None:
         for attempt in attempts:
             del self.has[attempt]
 
     def wait(self, timeout_s: float, wake_fd: int | None = None) -> list[Update]:
         said, self.says = self.says, []
+        self.clock_s += 0.0 if said else timeout_s
         return said
 
     def status(self) -> EngineStatus:
@@ -166,24 +186,31 @@ class Play:
             known = self.model.setdefault(attempt.id.trial, Known())
             promises.keep([f"{attempt} is run again"] if attempt.id in self.told else [])
             promises.keep([f"{attempt} is run for nothing"] if not known.trained < attempt.length or known.failed else [])
+            known.length = attempt.length
             promises.keep([f"{attempt} begins at another length than {known}"] if attempt.trained != known.trained else [])
         self.engine.submitted.clear()
 
     def tell(self, *events: EngineEvent) -> None:
         """Have the engine say something, and the loop take it in."""
         self.engine.clock_s += 1
-        attempts = dict(self.engine.has)
         self.engine.says += events
         for event in events:
-            if event.attempt in attempts and not isinstance(event, AttemptStarted):
+            known = self.model[event.attempt.trial]
+            if event.attempt in self.engine.has and not isinstance(event, AttemptStarted):
                 # The engine has it no more; one that is told of again is no news.
-                self.engine.has.pop(event.attempt, None)
-                self.model[event.attempt.trial].take(event, attempts.pop(event.attempt), self.max_restarts)
+                known.take(event, self.engine.has.pop(event.attempt).length, self.max_restarts)
+            elif known.takes_late(event, promises.told(self.root)[event.attempt.trial][2]):
+                known.take(event, known.length, self.max_restarts)
             self.told.add(event.attempt)
         self.step()
         if self.running:
             # What became wanted is submitted before the next wait.
             self.step()
+
+    def wish(self, action: Action) -> None:
+        """Have the user ask for something from another terminal, and the loop hear of it."""
+        requests.leave(ExperimentPaths(self.root).requests, action)
+        self.step()
 
     def tell_full_disk(self, event: EngineEvent) -> None:
         """Have the engine say something that the journal cannot take: the driver ends, and it was never said."""

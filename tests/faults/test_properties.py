@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 from shadho_checkpoint import Checkpoints
 
-from shadho_like.events import AttemptFinished, AttemptLost, AttemptStarted
+from shadho_like.events import Action, AttemptFinished, AttemptLost, AttemptStarted
 from shadho_like.trial import Attempt, Failure, FailureKind, Outcome, Success, TrialState
 
 choices = st.integers(0, 10**6)
@@ -113,6 +113,11 @@ class Faults(RuleBasedStateMachine):
         self.play.die()
         promises.legal(self.play.root, self.fresh)
 
+    @precondition(lambda self: self.play.running)
+    @rule(action=st.sampled_from([Action.PAUSE, Action.ACTIVATE]))
+    def the_user_asks(self, action: Action) -> None:
+        self.play.wish(action)
+
     @precondition(lambda self: not self.play.running)
     @rule(timeout_s=st.none() | st.integers(1, 5), drain=st.booleans())
     def a_driver_starts(self, timeout_s: int | None, drain: bool) -> None:
@@ -193,11 +198,14 @@ class Faults(RuleBasedStateMachine):
             while self.busy:
                 attempt = self.chosen(0)
                 self.play.tell(self.ends(attempt, Success(attempt.id.trial / 100)))
+            if self.play.running:
+                self.play.wish(Action.ACTIVATE)
         raise AssertionError
 
 
 @pytest.mark.timeout(7200)
-def test_whatever_happens_in_whatever_order(ledger: Ledger, quick_folder: Path) -> None:
+def test_whatever_happens_in_whatever_order(ledger: Ledger, quick_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shadho_like.control._LOOK_S", 0.0)
     members: dict[str, Any] = {"ledger": ledger, "folder": quick_folder}
     machine = seed(ledger.seed)(type("Faults", (Faults,), members))
     run_state_machine_as_test(

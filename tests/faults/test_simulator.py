@@ -16,10 +16,11 @@ from faults.ledger import Ledger
 from faults.unruly import Died, Mischief, UnrulyEngine, UnrulyJournal
 
 from shadho_like import rand, searcher
+from shadho_like.control import RunOptions
 from shadho_like.engine.base import Launch
 from shadho_like.engine.simulated import SimulatedEngine, World
 from shadho_like.errors import JournalError
-from shadho_like.experiment import Experiment, RunOptions
+from shadho_like.experiment import Experiment
 from shadho_like.journal import Journal
 from shadho_like.paths import ExperimentPaths
 from shadho_like.searcher.base import BuiltInMethod

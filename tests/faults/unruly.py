@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from shadho_like.engine.base import EngineStatus, Launch, Update
 from shadho_like.engine.simulated import SimulatedEngine
@@ -69,6 +69,8 @@ class UnrulyEngine:
         mischief: what goes wrong.
     """
 
+    asks: ClassVar[bool] = True
+
     def __init__(self, inner: SimulatedEngine, mischief: Mischief) -> None:
         self._inner = inner
         self._mischief = mischief
@@ -90,6 +92,10 @@ class UnrulyEngine:
         self._mischief.maybe_die()
         self._inner.submit(attempts)
         self._mischief.maybe_die()
+
+    def ask(self, attempts: Sequence[AttemptId]) -> None:
+        self._mischief.maybe_die()
+        self._inner.ask(attempts)
 
     def cancel(self, attempts: Sequence[AttemptId]) -> None:
         self._mischief.maybe_die()
