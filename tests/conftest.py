@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 
+pytest_plugins = ("fault_fixtures",)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the faults be chosen: how many, and which."""
     group = parser.getgroup("faults", "tests/faults")

@@ -35,18 +35,20 @@ class HostileWorker:
         answer: what goes back for a file.
         greeting: what is said first.
         result: what is said of the task's end, with `{task}` for its number.
+        hangs_up: whether it goes away after its answer.
 
     Attributes:
         asked: set when the manager asks for a file.
         gone: set when the manager has closed the connection.
     """
 
-    def __init__(self, port: int, answer: Answer, greeting: bytes = GREETING, result: str = RESULT) -> None:
+    def __init__(self, port: int, answer: Answer, greeting: bytes = GREETING, result: str = RESULT, *, hangs_up: bool = False) -> None:
         self.asked = threading.Event()
         self.gone = threading.Event()
         self._answer = answer
         self._greeting = greeting
         self._result = result
+        self._hangs_up = hangs_up
         self._socket = socket.create_connection(("127.0.0.1", port))
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
@@ -66,6 +68,8 @@ class HostileWorker:
                     self._hear(line.decode("utf-8", "replace").split(), lines.read)
         except OSError:
             pass
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
         self.gone.set()
 
     def _hear(self, words: list[str], read: Callable[[int], bytes]) -> None:
@@ -80,8 +84,12 @@ class HostileWorker:
                 self._socket.sendall(b"available_results\n")
             case ["send_results", _]:
                 self._socket.sendall(self._result.replace("{task}", self._task).encode("utf-8", "surrogateescape"))
+                if self._hangs_up and self._result != RESULT:
+                    raise ConnectionAbortedError
             case ["get", name, *_]:
                 self.asked.set()
                 self._socket.sendall(self._answer(name))
+                if self._hangs_up:
+                    raise ConnectionAbortedError
             case _:
                 pass

@@ -16,8 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import promises
 from e2e.processes import Environment, completed
-from faults import promises
 
 from shadho_like import rand, searcher
 from shadho_like.journal import JournalReader

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from faults import promises
+import promises
 
 from shadho_like import requests
+from shadho_like.control import RunOptions
 from shadho_like.engine.base import EngineStatus, Launch, Update
 from shadho_like.errors import JournalError
 from shadho_like.events import Action, AttemptFinished, AttemptLost, AttemptStarted, EngineEvent
-from shadho_like.control import RunOptions
 from shadho_like.experiment import Experiment, Step
 from shadho_like.journal import Journal
 from shadho_like.paths import ExperimentPaths

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import promises
 import pytest
 import shadho_checkpoint
-from faults import promises
-from faults.ledger import Ledger
+from ledger import Ledger
 from shadho_checkpoint import CheckpointError, Checkpoints
 
 from shadho_like import checkpoint

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import promises
 import pytest
 from contracts.engine_contract import PATIENCE_S, Driven, attempt
 from engine.hostile_worker import GREETING, RESULT, Answer, HostileWorker
-from faults import promises
-from faults.ledger import Ledger
+from ledger import Ledger
 
 from shadho_like.engine.workqueue import WorkQueueEngine, WorkQueueOptions
 from shadho_like.events import AttemptFinished
@@ -30,12 +30,14 @@ class Lie:
     Attributes:
         answer, greeting, result: see `HostileWorker`.
         takes_work: whether the manager gives it a task at all.
+        hangs_up: whether it goes away after the lie; one that waits in the middle of a line keeps the manager for a minute.
     """
 
     answer: Answer = lambda _: b"end\n"
     greeting: bytes = GREETING
     result: str = RESULT
     takes_work: bool = True
+    hangs_up: bool = False
 
 
 def named(text: str, data: bytes = b"evil") -> Lie:
@@ -55,7 +57,7 @@ def raw(data: bytes) -> Lie:
 
 def said(result: str) -> Lie:
     """Return a lie about the task's end."""
-    return Lie(result=result)
+    return Lie(result=result, hangs_up=True)
 
 
 def greeted(old: bytes, new: bytes, *, takes_work: bool = True) -> Lie:
@@ -82,14 +84,14 @@ LIES: Mapping[str, Callable[[random.Random], Lie]] = {
     "a link, then through it": lambda _: Lie(
         lambda name: f"symlink {name} 4\n/tmpfile {name}/outside.txt 4\nevil".encode() + b"end\n"
     ),
-    "a gigabyte": lambda _: Lie(lambda name: f"file {name} {1 << 30}\n".encode() + 16 * _MUCH),
-    "less than said": lambda _: Lie(lambda name: f"file {name} 100\n".encode() + b"{}end\n"),
+    "a gigabyte": lambda _: Lie(lambda name: f"file {name} {1 << 30}\n".encode() + 16 * _MUCH, hangs_up=True),
+    "less than said": lambda _: Lie(lambda name: f"file {name} 100\n".encode() + b"{}end\n", hangs_up=True),
     "a negative size": lambda _: Lie(lambda name: f"file {name} -1\n".encode() + b"end\n"),
     "a huge size": lambda _: Lie(lambda name: f"file {name} {2**63}\n".encode() + b"end\n"),
     "no number": lambda _: Lie(lambda name: f"file {name} many\n".encode() + b"end\n"),
     "nonsense": lambda r: raw(r.randbytes(200) + b"\n"),
     "zeros": lambda _: raw(bytes(5000) + b"\n"),
-    "a line without an end": lambda _: raw(b"file " + b"x" * 200_000),
+    "a line without an end": lambda _: Lie(lambda _: b"file " + b"x" * 200_000, hangs_up=True),
     "missing": lambda _: Lie(lambda name: f"missing {name} 2\n".encode() + b"end\n"),
     "no result": lambda _: said("end\n"),
     "a result of no task": lambda _: said(RESULT.replace("{task}", "999999")),
@@ -106,8 +108,9 @@ LIES: Mapping[str, Callable[[random.Random], Lie]] = {
 
 
 def outside(folder: Path) -> set[str]:
-    """Return every path beneath a folder but those that the engine may write."""
-    return {path for path in (str(each.relative_to(folder)) for each in folder.rglob("*")) if "sandboxes/" not in path and "workers/" not in path}
+    """Return every path beneath a folder but those that the engine may write: its own, and the archive that it keeps as it came."""
+    paths = {str(each.relative_to(folder)) for each in folder.rglob("*")}
+    return {path for path in paths if "sandboxes/" not in path} - {"search/checkpoints", "search/checkpoints/0", "search/checkpoints/0/1.tar"}
 
 
 @pytest.mark.timeout(7200)
@@ -125,7 +128,6 @@ def test_no_lie_gets_anywhere(
         root = tmp_path / f"attack{number}" / "search"
         root.mkdir(parents=True)
         ledger.fault("hostile worker")
-        import time; print(f"{time.time():.1f} {name}", flush=True)
         try:
             attacked(WorkQueueEngine(WorkQueueOptions("test", address="127.0.0.1")), lie, root)
         except AssertionError as error:
@@ -138,7 +140,7 @@ def attacked(engine: WorkQueueEngine, lie: Lie, root: Path) -> None:
     place = root.parent
     driven = Driven(engine, Launch("hostile", ExperimentPaths(root), command="true"))
     before = outside(place)
-    liar = HostileWorker(engine.port, lie.answer, lie.greeting, lie.result)
+    liar = HostileWorker(engine.port, lie.answer, lie.greeting, lie.result, hangs_up=lie.hangs_up)
     try:
         driven.submit(attempt(0))
         driven.until(lambda: bool(driven.ended() or driven.lost()) or (not lie.takes_work and liar.gone.wait(PATIENCE_S)))

@@ -10,10 +10,10 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+import promises
 import pytest
-from faults import promises
-from faults.ledger import Ledger
-from faults.recorder import Cut, Recorder, cuts
+from ledger import Ledger
+from recorder import Cut, Recorder, cuts
 
 from shadho_like import rand, searcher
 from shadho_like.control import RunOptions

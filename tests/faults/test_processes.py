@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import promises
 import pytest
+from cluster import Cluster, beneath, children
 from e2e.processes import Environment, completed
-from faults import promises
-from faults.cluster import Cluster, beneath, children
-from faults.ledger import Ledger
+from ledger import Ledger
 
 SIGNALS = {"KILL": signal.SIGKILL, "TERM": signal.SIGTERM, "STOP": signal.SIGSTOP}
 STOPPED_S = 1.0

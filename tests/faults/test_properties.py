@@ -8,15 +8,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import promises
 import pytest
 import shadho_checkpoint
 from contracts.method_contract import KEYS, methods
-from faults import promises
-from faults.ledger import Ledger
-from faults.puppet import Play
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from ledger import Ledger
+from puppet import Play
 from shadho_checkpoint import Checkpoints
 
 from shadho_like.events import Action, AttemptFinished, AttemptLost, AttemptStarted

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import promises
 import pytest
-from faults import promises
-from faults.ledger import Ledger
-from faults.unruly import Died, Mischief, UnrulyEngine, UnrulyJournal
+from ledger import Ledger
+from unruly import Died, Mischief, UnrulyEngine, UnrulyJournal
 
 from shadho_like import rand, searcher
 from shadho_like.control import RunOptions

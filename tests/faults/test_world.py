@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import promises
 import pytest
+from cluster import Cluster
 from e2e.processes import Environment, completed
-from faults import promises
-from faults.cluster import Cluster
-from faults.ledger import Ledger
+from ledger import Ledger
 
 from shadho_like.journal import JournalReader
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faults.ledger import SIZES, Ledger
+from ledger import SIZES, Ledger
 
 _LEDGER = pytest.StashKey[Ledger]()
 
