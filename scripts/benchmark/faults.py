@@ -170,7 +170,7 @@ def show(outcomes: list[Outcome], title: str) -> None:
     for each in outcomes:
         numbers = (each.complete, each.stuck, each.lost, each.repeated, f"{each.steps:.2f}", f"{each.seconds:.0f}")
         table.add_row(each.what, *map(str, numbers), each.person)
-    Console(width=180).print(table)
+    Console(width=220).print(table)
 
 
 def main(arguments: list[str]) -> int:
