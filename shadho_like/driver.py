@@ -13,7 +13,7 @@ from typing import Any
 import shadho_worker
 
 from shadho_like import requests, searcher
-from shadho_like.arguments import check_numbers, positional, slice_of
+from shadho_like.arguments import check_metrics, check_numbers, positional, slice_of
 from shadho_like.control import RunOptions
 from shadho_like.engine import ENGINES
 from shadho_like.engine.base import Engine, InputFile, Launch, OutputFile
@@ -65,7 +65,7 @@ class Shadho:
         preemption_timeout: seconds that a trial has to take a checkpoint when it is asked to end; then it is killed.
         slice: after so many seconds, or so much training ("3 units"), a trial that takes checkpoints ends, to go on in another
             attempt: on Work Queue, where nothing reaches a running trial, this is what a pause waits for. None for no slices.
-        metric: the name of the searched metric where the objective returns several.
+        metric: the name of the searched metric where the objective returns several; where all of them are searched, of the one to show.
         smaller_is_better: whether the metric is minimised.
         resume: whether to carry on where the directory holds this experiment; False refuses to.
 
@@ -136,7 +136,9 @@ class Shadho:
         self.config = Settings.load()
         self.searcher_state = SearcherState()
         self.listeners: list[Callable[[Step], None]] = []
-        self._made_method(self._recipe.name, self._recipe.keys, 0)
+        made = self._made_method(self._recipe.name, self._recipe.keys, 0)
+        self._metrics = made.metrics if isinstance(made, BuiltInMethod) else {}
+        check_metrics(self._metrics, metric, smaller_is_better=smaller_is_better, max_evals=max_evals)
         if hyperparameters_per_task > 1 and callable(self._cmd) and shadho_worker.takes_context(self._cmd):
             message = "a training function that takes a context has a task for each trial: leave hyperparameters_per_task out"
             raise OptionError(message)
@@ -294,6 +296,9 @@ class Shadho:
             input_files=tuple(self._inputs),
             output_files=tuple(self._outputs),
             metric=self._metric,
+            other_metrics=tuple(name for name in self._metrics if name != self._metric),
+            # The mean of several evaluations is that of numbers.
+            any_json=self._custom is not None and self._evaluations == 1,
             evaluations=self._evaluations,
             trials_per_task=self._trials_per_task,
             resources=self.config.workqueue.resources(),

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 
 from shadho_like.errors import JournalError
-from shadho_like.trial import AttemptId, Failure, Outcome, Success, Trial
+from shadho_like.trial import AttemptId, Failure, Json, Outcome, Success, Trial
 
 
 class Action(str, Enum):
@@ -172,7 +172,8 @@ class AttemptFinished:
         head = ["attempt_finished", self.time_s, *self.attempt, self.started_s, self.host]
         if isinstance(self.outcome, Failure):
             return [*head, "failure", self.outcome.to_json()]
-        return [*head, self.outcome.metric, self.outcome.metrics]
+        more = [] if self.outcome.reported is None else [self.outcome.reported]
+        return [*head, self.outcome.metric, self.outcome.metrics, *more]
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +207,10 @@ def event_from_json(value: list[Any]) -> Event:
     return _READERS[kind](*rest)
 
 
-def _finished(time_s: float, trial: int, attempt: int, started_s: float, host: str, metric: Any, metrics: Any) -> AttemptFinished:
-    outcome = Failure.from_json(metrics) if metric == "failure" else Success(metric, metrics)
+def _finished(
+    time_s: float, trial: int, attempt: int, started_s: float, host: str, metric: Any, metrics: Any, reported: Json = None
+) -> AttemptFinished:
+    outcome = Failure.from_json(metrics) if metric == "failure" else Success(metric, metrics, reported)
     return AttemptFinished(time_s, AttemptId(trial, attempt), started_s, host, outcome)
 
 

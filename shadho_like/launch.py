@@ -52,6 +52,8 @@ class Launch:
         objective: a Python callable, evaluated as `shadho_worker.run` would.
         input_files, output_files: what travels besides the files of the wire format.
         metric: the name of the searched metric.
+        other_metrics: the names of what must be a number in each result besides, for a search method of several metrics.
+        any_json: whether the search method takes any JSON value in the metric's place.
         evaluations: how often each sample is evaluated; the metric is the mean.
         checkpoints: the folder of the checkpoints, if workers see it too; None if checkpoints travel with the attempts.
         trials_per_task: how many trials share one task, each with a result of its own.
@@ -67,6 +69,8 @@ class Launch:
     input_files: tuple[InputFile, ...] = ()
     output_files: tuple[OutputFile, ...] = ()
     metric: str = "loss"
+    other_metrics: tuple[str, ...] = ()
+    any_json: bool = False
     evaluations: int = 1
     checkpoints: Path | None = None
     trials_per_task: int = 1

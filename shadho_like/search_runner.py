@@ -111,6 +111,8 @@ class CoreSearchRunner(LocalSearchRunner):
     ) -> str:
         """Run the search to its end, from where the latest checkpoint has it, and complete the trial with the best metric.
 
+        Where its trials reported no numbers, with 0.
+
         Raises:
             OptionError, MethodError: as `LocalSearchRunner.run`.
         """
@@ -118,8 +120,9 @@ class CoreSearchRunner(LocalSearchRunner):
             with self._context.latest_checkpoint as path:
                 shutil.copytree(path, self._directory)
         experiment_id = super().run(exp_config, model_dir, includes)
+        numberless = self.best_value is None and self.state.trial_progress
         for operation in self._context.searcher.operations():
-            operation.report_completed(self.best_value)
+            operation.report_completed(0.0 if numberless else self.best_value)
         return experiment_id
 
     def _on_step(self, opt: Shadho, step: Step) -> None:

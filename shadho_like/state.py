@@ -300,10 +300,13 @@ class ExperimentState:
     def _validated(self, trial: Trial, outcome: Success) -> None:
         validated = replace(trial, metric=outcome.metric, metrics=outcome.metrics, validated=trial.length, lost=0)
         trial = self._trials.move(validated, TrialState.PAUSED)
-        best = self.best
-        if best is None or (outcome.metric < best.metric if self._smaller_is_better else outcome.metric > best.metric):
-            self.best = Best(trial.number, outcome.metric)
-        self._search.validated(trial, outcome.metric)
+        if outcome.metric is not None:
+            self._consider_best(trial.number, outcome.metric)
+        self._search.validated(trial, outcome.told)
+
+    def _consider_best(self, trial: int, metric: float) -> None:
+        if self.best is None or (metric < self.best.metric if self._smaller_is_better else metric > self.best.metric):
+            self.best = Best(trial, metric)
 
     def _failed(self, trial: Trial, failure: Failure) -> None:
         if failure.kind is FailureKind.INVALID_HP:
@@ -323,7 +326,7 @@ class ExperimentState:
 
     def _exit_early(self, trial: Trial, failure: Failure, reason: ExitedReason) -> None:
         self._search.failed(trial, failure, reason)
-        if reason is ExitedReason.ERRORED and self.best is None:
+        if reason is ExitedReason.ERRORED and not self.searcher.trial_progress:
             self._look_for_failures_alike(failure)
 
     def _look_for_failures_alike(self, failure: Failure) -> None:

@@ -14,6 +14,8 @@ from e2e.processes import Environment, counts, running, until
 
 from shadho_like import Shadho, rand
 from shadho_like.errors import ExperimentChanged, ExperimentInUse, JournalError, OptionError, SpaceError
+from shadho_like.experiment import Step
+from shadho_like.phase import Phase
 from shadho_like.result import Result
 
 SPACE = {"x": rand.uniform(0, 1)}
@@ -52,6 +54,9 @@ def test_the_ways_to_call_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ({"timeout": 0}, OptionError, "timeout must be a number of seconds above 0, or None for no limit, not 0"),
         ({"max_tasks": 1.5}, OptionError, "max_tasks must be a whole number of at least 1, not 1.5"),
         ({"max_resubmissions": -1}, OptionError, "max_resubmissions must be a whole number of at least 0, not -1"),
+        ({"slice": "3 epochs"}, OptionError, 'slice must be a number of seconds above 0, a length as in "3 units"'),
+        ({"preemption_timeout": None}, OptionError, "preemption_timeout must be a number of seconds above 0, not None"),
+        ({"preemption_timeout": 0}, OptionError, "preemption_timeout must be a number of seconds above 0, not 0"),
         ({"method": "randon"}, OptionError, "'randon'.*did you mean 'random'"),
         ({"space": {"svm": {"C": [1, rand.uniform(0, float("nan"))]}}}, SpaceError, "svm.C"),
         ({"files": ["nowhere.txt"]}, OptionError, "nowhere.txt"),
@@ -154,3 +159,19 @@ def test_the_timeout_ends_it_and_starts_again(tmp_path: Path, environment: Envir
         assert done.returncode == 0
         assert "Trials: 0 completed, 0 failed, 2 running when it stopped" in done.stdout
     assert Result(tmp_path / "experiments/slow").best_trial is None
+
+
+def test_a_program_pauses_activates_and_cancels_its_search(search: Callable[..., Shadho]) -> None:
+    opt = search(max_tasks=10**9, timeout=None)
+    seen: list[Phase] = []
+
+    def steer(step: Step) -> None:
+        if not seen or seen[-1] is not step.phase:
+            seen.append(step.phase)
+            (opt.activate if step.phase is Phase.PAUSED else opt.cancel if Phase.PAUSED in seen else opt.pause)()
+
+    opt.listeners.append(steer)
+    result = opt.run()
+    assert seen[:3] == [Phase.ACTIVE, Phase.PAUSED, Phase.ACTIVE]
+    assert result.counts["CANCELED"] >= 1
+    assert result.counts["COMPLETED"] >= 1

@@ -22,9 +22,10 @@ COMMANDS = {
     "apt-get install coop-computing-tools python3-workqueue": ("scripts/test.sh", "coop-computing-tools python3-workqueue"),
     "conda install -c conda-forge ndcctools": ("scripts/test.sh", "conda install -c conda-forge ndcctools"),
     "pip install .": ("tests/test_house.py", "def test_pip_install"),
-    "python scripts/benchmark/asha.py": ("tests/test_benchmarks.py", '("asha", '),
-    "python scripts/benchmark/binary.py": ("tests/test_benchmarks.py", '("binary", '),
+    "python scripts/benchmark/asha.py": ("tests/test_benchmarks.py", '["asha", "samplers"]'),
+    "python scripts/benchmark/binary.py": ("tests/test_benchmarks.py", 'with_name("binary.py")'),
     "python scripts/benchmark/overhead.py": ("tests/test_benchmarks.py", "scripts/benchmark/overhead.py"),
+    "python scripts/benchmark/samplers.py": ("tests/test_benchmarks.py", '["asha", "samplers"]'),
     "python run_experiment.py": ("tests/e2e/test_custom_search_method.py", '["python", "run_experiment.py"]'),
     "python driver.py": ("tests/test_examples.py", '["python", "driver.py"]'),
     "scripts/quickstart.sh": ("tests/test_house.py", "def test_quickstart"),
@@ -33,7 +34,15 @@ COMMANDS = {
         "tests/cli/test_preview_search.py",
         '"preview-search", EXAMPLE, "--workers", "8", "--seconds", "30"',
     ),
+    "shadho experiment activate experiments/sin": ("tests/e2e/test_pause.py", '"experiment", "activate"'),
+    "shadho experiment cancel experiments/sin": ("tests/e2e/test_pause.py", '"experiment", "cancel"'),
+    "shadho experiment continue experiments/sin --max-trials 2000": ("tests/e2e/test_pause.py", '"continue", "--max-trials"'),
+    "shadho experiment kill experiments/sin": ("tests/e2e/test_pause.py", '"experiment", "kill"'),
+    "shadho experiment pause experiments/sin": ("tests/e2e/test_pause.py", '"experiment", "pause"'),
     "shadho status experiments/sin": None,
+    "shadho trial describe experiments/sin 7": None,
+    "shadho trial explain experiments/sin 7": None,
+    "shadho trial kill experiments/sin 7": ("tests/e2e/test_pause.py", '"trial", "kill"'),
     "shadho trials experiments/sin": None,
     "shadho trials experiments/sin --csv > trials.csv": None,
     "shadho trials experiments/svm_digits --csv": ("tests/cli/test_shadho.py", '"--csv"'),
@@ -48,7 +57,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def test_every_command_is_known() -> None:
-    pages = [README, *ROOT.glob("examples/*/README.md")]
+    pages = [README, *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/README.md")]
     shown = {line for page in pages for block in blocks(page, "sh") for line in block.splitlines()}
     assert shown == set(COMMANDS)
     for page in pages:
@@ -62,7 +71,7 @@ def test_what_is_run_elsewhere_is_run_there() -> None:
 
 
 def test_links() -> None:
-    for page in [README, *ROOT.glob("examples/*/README.md")]:
+    for page in [README, *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/README.md")]:
         for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page}: {target}"
 

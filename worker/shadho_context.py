@@ -96,6 +96,8 @@ class Operation:
     def report_completed(self, metric: Any) -> None:
         """Report the searched metric: a number, or a mapping with it and other JSON values.
 
+        A search method of your own takes any JSON value.
+
         Raises:
             MisuseError: it was reported before.
         """
@@ -135,7 +137,7 @@ class Searcher:
 
     def complete(self, metric: Any) -> None:
         """Write the result, whole or not at all."""
-        self.result = shadho_worker.result_of(metric, self._trial["metric"])
+        self.result = shadho_worker.result_of(metric, self._trial["metric"], self._trial.get("any_json", False))
         if self._folder is None:
             print(f"shadho_worker: completed with {self.result}", flush=True)
         else:

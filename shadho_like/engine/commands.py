@@ -150,7 +150,7 @@ class CommandSlots(Slots):
         self.discard(run.folder)
 
     def _read(self, run: _Run, failure: Failure | None) -> None:
-        outcomes = sandbox.read_results(run.folder, run.ids, self.launch.metric, failure)
+        outcomes = sandbox.read_results(run.folder, run.ids, self.launch, failure)
         if run.asked:
             outcomes = {attempt: _preempted(outcome) for attempt, outcome in outcomes.items()}
         sandbox.store_outputs(self.launch, run.folder, run.ids[0])

@@ -235,7 +235,7 @@ class WorkQueueEngine:
 
     def _read(self, task: _Task, report: Mapping[str, Any]) -> list[Attempt]:
         launch, failure = self._opened, self._failure(task, report)
-        outcomes = sandbox.read_results(task.folder, task.ids, launch.metric, failure)
+        outcomes = sandbox.read_results(task.folder, task.ids, launch, failure)
         sandbox.store_outputs(launch, task.folder, task.ids[0])
         self._files.keep_archive(task.folder, task.ids[0])
         for attempt in task.attempts:

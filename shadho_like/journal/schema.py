@@ -116,7 +116,8 @@ def metric_rows(turn: Turn, metric: str) -> Iterator[tuple[Any, ...]]:
     if not isinstance(event, AttemptFinished) or not isinstance(event.outcome, Success):
         return
     length = next(trial.validated for trial in turn.trials if trial.number == event.attempt.trial)
-    yield event.attempt.trial, length, metric, event.outcome.metric, event.attempt.attempt, event.time_s
+    if event.outcome.metric is not None:
+        yield event.attempt.trial, length, metric, event.outcome.metric, event.attempt.attempt, event.time_s
     for name, value in event.outcome.metrics.items():
         if isinstance(value, int | float) and not isinstance(value, bool):
             yield event.attempt.trial, length, name, float(value), event.attempt.attempt, event.time_s
