@@ -1,8 +1,9 @@
 """The same kills on this package and on Optuna: what is stuck, lost and repeated afterwards, and what is left for a person to do.
 
 Run `python scripts/benchmark/faults.py [DRIVER_KILLS [WORKER_KILLS]]` (10 and 50); it takes about five minutes. Two processes train
-trials that save a checkpoint after each step; whatever is killed with -9 is started again at once, by this script. Optuna has no
-driver: in its place one more of its two processes is killed, where a driver of ours takes both of its trials along.
+trials that save a checkpoint after each step; whatever is killed with -9, always one that has trained since it was started, is
+started again at once, by this script. Optuna has no driver: in its place one more of its two processes is killed, where a driver of
+ours takes both of its trials along.
 """
 
 from __future__ import annotations
@@ -83,12 +84,30 @@ def started(command: list[str], log: Path) -> Iterator[Callable[[], subprocess.P
             process.wait()
 
 
-def children(pid: int) -> list[int]:
-    """Return the children of a process."""
-    with suppress(OSError):
-        threads = Path(f"/proc/{pid}/task").iterdir()
-        return [int(child) for thread in threads for child in (thread / "children").read_text(encoding="ascii").split()]
+def at_work(folder: Path, over: Callable[[], bool]) -> list[int]:
+    """Wait until processes have trained that still run, and return them; none where the search is over."""
+    while not over():
+        with suppress(FileNotFoundError):
+            lines = (folder / "steps").read_text(encoding="utf-8").splitlines()
+            trained = dict.fromkeys(int(line.split()[2]) for line in lines[-20:])
+            if alive := [pid for pid in trained if parents(pid)]:
+                return alive
+        time.sleep(0.02)
     return []
+
+
+def parents(pid: int) -> list[int]:
+    """Return a process and those above it, up to this one; none if it is no more."""
+    line = [pid]
+    while line[-1] not in {0, 1, os.getpid()}:
+        try:
+            status = Path(f"/proc/{line[-1]}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        except OSError:
+            return []
+        if status[0] == "Z":
+            return []
+        line.append(int(status[1]))
+    return line if line[-1] == os.getpid() else []
 
 
 def ours(folder: Path, kills: list[bool], trials: int) -> Outcome:
@@ -99,17 +118,15 @@ def ours(folder: Path, kills: list[bool], trials: int) -> Outcome:
         driver = start()
         for driver_too in kills:
             time.sleep(PAUSE_S)
-            if driver_too:
+            trained = at_work(folder, lambda: driver.poll() is not None)  # noqa: B023
+            if driver_too and trained:
                 driver.kill()
                 driver.wait()
                 driver = start()
-                continue
-            while not (keepers := [keeper for child in children(driver.pid) for keeper in children(child)]):
-                if driver.poll() is not None:
-                    break
-                time.sleep(0.01)
-            for keeper in keepers and [generator.choice(keepers)]:
-                os.kill(keeper, signal.SIGKILL)
+            elif trained:
+                # Above a script, up to this process: its shells, its keeper, the supervisor, the driver.
+                with suppress(OSError, IndexError):
+                    os.kill(parents(generator.choice(trained))[-4], signal.SIGKILL)
         driver.wait()
     states = Counter(trial.state.value for trial in Result(folder / "search").trials)
     samples = Counter(str(trial.hparams) for trial in Result(folder / "search").trials if trial.metric is not None)
@@ -142,10 +159,12 @@ def optuna(folder: Path, kills: list[bool], trials: int, storage: str) -> Outcom
         processes = [start(), start()]
         for _ in kills:
             time.sleep(PAUSE_S)
-            which = generator.randrange(2)
-            processes[which].kill()
-            processes[which].wait()
-            processes[which] = start()
+            trained = at_work(folder, lambda: any(process.poll() is not None for process in processes))
+            for pid in trained and [generator.choice(trained)]:
+                which = [process.pid for process in processes].index(pid)
+                processes[which].kill()
+                processes[which].wait()
+                processes[which] = start()
         for process in processes:
             process.wait()
     found = study_of(folder / storage).get_trials(deepcopy=False)
@@ -180,7 +199,7 @@ def main(arguments: list[str]) -> int:
         return 2
     driver_kills, worker_kills = [int(argument) for argument in (*arguments, *("10", "50")[len(arguments) :])][:2]
     kills = schedule(driver_kills, worker_kills)
-    trials = max(2, int((len(kills) + 4) * PAUSE_S * 2 / (LENGTH * STEP_S)))
+    trials = 2 * len(kills) + 8
     with tempfile.TemporaryDirectory() as name:
         folders = [Path(name, each) for each in ("ours", "sqlite", "journal")]
         for folder in folders:

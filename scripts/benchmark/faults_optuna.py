@@ -66,7 +66,7 @@ def main(storage: Path, trials: int, length: int) -> None:
             time.sleep(float(os.environ["STEP_S"]))
             step += 1
             with open(os.environ["STEPS"], "a", encoding="utf-8") as steps:
-                steps.write(f"{number} {step}\n")
+                steps.write(f"{number} {step} {os.getpid()}\n")
             partial = checkpoint.with_suffix(".partial")
             partial.write_text(json.dumps(step), encoding="utf-8")
             partial.replace(checkpoint)

@@ -19,7 +19,7 @@ with shadho_worker.init() as context:
             time.sleep(float(os.environ["STEP_S"]))
             step += 1
             with open(os.environ["STEPS"], "a", encoding="utf-8") as steps:
-                steps.write(f"{context.trial.number} {step}\n")
+                steps.write(f"{context.trial.number} {step} {os.getpid()}\n")
             with context.checkpoint.save_path() as path:
                 Path(path, "step.json").write_text(json.dumps(step), encoding="utf-8")
         operation.report_completed(context.hparams["x"])

@@ -67,6 +67,7 @@ class Known:
             self.failed = self.lost > MAX_LOST_IN_A_ROW
             self.given_up = event.attempt.attempt
         elif isinstance(event, AttemptFinished) and isinstance(event.outcome, Success):
+            assert event.outcome.metric is not None
             self.results[length] = event.outcome.metric
             self.lost = 0
         elif isinstance(event, AttemptFinished) and event.outcome.kind is FailureKind.INVALID_HP:  # type: ignore[union-attr]
