@@ -173,10 +173,11 @@ def abroad_target(cluster: Cluster, target: str, which: int, catalog: subprocess
 
 @pytest.mark.timeout(600)
 def test_a_second_driver_on_the_directory_is_refused_and_changes_nothing(
-    made: Callable[..., Cluster], undisturbed: Callable[[int], promises.Told], ledger: Ledger
+    made: Callable[..., Cluster], undisturbed: Callable[[int], promises.Told], ledger: Ledger, tmp_path: Path
 ) -> None:
     expected = undisturbed(20)
-    cluster = made("second", 20)
+    go_on = tmp_path / "go on"
+    cluster = made("second", 20, more=f'[ "$trial" -lt 5 ] || while [ ! -e "{go_on}" ]; do sleep 0.1; done')
     cluster.driver = cluster.start_driver()
     cluster.until_completed(3)
     for stopped in (False, True):
@@ -189,6 +190,7 @@ def test_a_second_driver_on_the_directory_is_refused_and_changes_nothing(
         cluster.driver.send_signal(signal.SIGCONT)
         assert second.returncode != 0
         assert f"{cluster.directory} is in use by process {cluster.driver.pid} on " in second.stderr
+    go_on.touch()
     cluster.check_end(expected)
 
 
