@@ -171,9 +171,8 @@ def optuna(folder: Path, kills: list[bool], trials: int, storage: str) -> Outcom
     results = Counter(number_of(trial) for trial in found if trial.state is TrialState.COMPLETE)
     stuck = {number_of(trial) for trial in found if trial.state is TrialState.RUNNING} - results.keys()
     lost = {number_of(trial) for trial in found} - results.keys() - stuck
-    person = f"tell {len(stuck)} trials that they failed, and enqueue their samples again" if stuck else "nothing"
-    if lost:
-        person = f"enqueue {len(lost)} samples again" if not stuck else f"{person}; enqueue {len(lost)} more"
+    todo = [f"mark as failed: {len(stuck)}", f"enqueue again: {len(stuck) + len(lost)}"]
+    person = ", ".join(todo[not stuck :]) if stuck or lost else "nothing"
     what = "Optuna, SQLite, heartbeat and retries" if storage.endswith(".sqlite") else "Optuna, JournalStorage (has no heartbeat)"
     return Outcome(
         what, len(results), len(stuck), len(lost), repeated(results), steps(folder, len(results)), time.monotonic() - began_s, person

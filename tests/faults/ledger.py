@@ -26,7 +26,7 @@ class Size:
     attacks: int
 
 
-SIZES = {size.name: size for size in (Size("ci", 500, 6_000, 1, 30), Size("release", 20_000, 200_000, 20, 300))}
+SIZES = {size.name: size for size in (Size("ci", 500, 6_000, 1, 30), Size("release", 20_000, 200_000, 45, 300))}
 
 
 @dataclass

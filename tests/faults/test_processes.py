@@ -102,7 +102,7 @@ def local_target(cluster: Cluster, target: str) -> int:
 
 def start_worker(cluster: Cluster, catalog: str | None) -> subprocess.Popen[bytes]:
     """Start a worker that finds the driver by the home folder, or by the catalog alone."""
-    command = [sys.executable, "-m", "wq_worker", "-M", "faults", "--cores", "1", "--memory", "1000", "--disk", "1000", "--timeout", "120"]
+    command = [sys.executable, "-m", "wq_worker", "-M", "faults", "--cores", "1", "--memory", "1000", "--disk", "1000", "--timeout", "30"]
     elsewhere = {**cluster.environment, "SHADHO_HOME": str(cluster.folder / "elsewhere")}
     if catalog is None:
         return cluster.start(*command, log="worker.log")
