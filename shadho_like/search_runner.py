@@ -70,6 +70,8 @@ class LocalSearchRunner:
             max_resubmissions=_MAX_RESTARTS if config.max_restarts is None else config.max_restarts,
             timeout=None,
             engine=config.engine,
+            checkpoint_storage=config.checkpoint_storage,
+            checkpoint_policy=config.checkpoint_policy,
         )
         for path in (*_entries(model_dir), *(includes or ())):
             opt.add_input_file(path)

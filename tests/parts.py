@@ -8,8 +8,6 @@ from importlib.util import find_spec
 import pytest
 
 _PACKAGES = {"sklearn": "scikit-learn"}
-NOT_IN_CI = "torch"
-"""What the extra `dev` leaves out, and CI does without: with what it draws in from PyPI it takes gigabytes."""
 
 
 def need(*modules: str) -> None:
@@ -18,6 +16,4 @@ def need(*modules: str) -> None:
     if not missing:
         return
     reason = f"{' and '.join(missing)} missing: pip install {' '.join(_PACKAGES.get(module, module) for module in missing)}"
-    if NOT_IN_CI in missing:
-        pytest.skip(f"{reason}; CI does without {NOT_IN_CI}, which takes gigabytes")
     (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)

@@ -34,6 +34,14 @@ COMMANDS = {
         "tests/cli/test_preview_search.py",
         '"preview-search", EXAMPLE, "--workers", "8", "--seconds", "30"',
     ),
+    "shadho checkpoint download experiments/fault_tolerance 0.1.12 best": (
+        "tests/e2e/test_fault_tolerance.py",
+        '"checkpoint", "download", "experiments/fault_tolerance"',
+    ),
+    "shadho checkpoint list experiments/fault_tolerance": (
+        "tests/e2e/test_fault_tolerance.py",
+        '"checkpoint", "list", "experiments/fault_tolerance"',
+    ),
     "shadho experiment activate experiments/sin": ("tests/e2e/test_pause.py", '"experiment", "activate"'),
     "shadho experiment cancel experiments/sin": ("tests/e2e/test_pause.py", '"experiment", "cancel"'),
     "shadho experiment continue experiments/sin --max-trials 2000": ("tests/e2e/test_pause.py", '"continue", "--max-trials"'),

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from measure import Ratio, in_fresh_process, machine, show, side_by_side
 from searches import SPACE, objective
-from shadho_checkpoint import Checkpoints
+from shadho_storage import Checkpoints
 
 from shadho_like import Shadho
 from shadho_like.experiment import Step
@@ -112,6 +112,7 @@ def checkpoint_cost(folder: Path, megabytes: int) -> Iterator[Ratio]:
     def saved() -> float:
         shutil.rmtree(root, ignore_errors=True)
         os.sync()
+        root.mkdir()
         checkpoints = Checkpoints(str(root), 0, 1, report=lambda *_, **__: None, length=lambda: 1)
         began_s = time.perf_counter()
         with checkpoints.save_path() as path:

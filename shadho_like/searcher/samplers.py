@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from shadho_like.space import Space, TrialGenerator
+from shadho_like.space import Space
 from shadho_like.trial import Hyperparameters, Json
 
 Observed = float | Sequence[float] | None
@@ -37,7 +37,7 @@ class RandomSampler:
 
     def sample(self, number: int) -> Hyperparameters:
         """Return the point of the `number`-th trial, counted from 0."""
-        return self._space.sample(TrialGenerator(self._seed, number), number)
+        return self._space.sample(self._space.generator(self._seed, number), number)
 
     def observe(self, number: int, hparams: Hyperparameters, length: int, metric: Observed) -> None:
         """Nothing: no result changes what is drawn next."""

@@ -12,9 +12,22 @@ from shadho_like.space.build import Derived, Repeat, Scope, Sequential, build, w
 from shadho_like.space.domain import Domain
 from shadho_like.space.domains import DOMAINS
 from shadho_like.space.nodes import ABSENT, Choose, Draws, Group
-from shadho_like.space.randomness import Randomness, TrialGenerator
+from shadho_like.space.randomness import Randomness, TrialGenerator, first_generator
 
-__all__ = ["DOMAINS", "Derived", "Domain", "LeafSpace", "Repeat", "Scope", "Sequential", "Space", "TrialGenerator", "as_space", "flatten"]
+__all__ = [
+    "DOMAINS",
+    "Derived",
+    "Domain",
+    "LeafSpace",
+    "Repeat",
+    "Scope",
+    "Sequential",
+    "Space",
+    "TrialGenerator",
+    "as_space",
+    "first_generator",
+    "flatten",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +54,15 @@ class Space:
     Args:
         tree: a nested dict whose leaves are domains (`rand`), scopes (`spaces`), lists (a choice) or constants.
 
+    Attributes:
+        generator: of (seed, number): where a trial's numbers come from.
+
     Raises:
         SpaceError: something in it is wrong; the message gives the path (`svm.rbf.gamma`).
     """
 
     def __init__(self, tree: Any) -> None:
+        self.generator: Callable[[int, int], Randomness] = TrialGenerator
         root = build(tree)
         if not isinstance(root, Group):
             message = f"a search space is a dict of hyperparameters, not {type(tree).__name__}"

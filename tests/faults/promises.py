@@ -105,8 +105,9 @@ def _tables(db: sqlite3.Connection, record: Record, metric: str) -> Iterable[str
     results = [turn.event for turn in record.turns if isinstance(turn.event, AttemptFinished)]
     if len({result.attempt for result in results}) != len(results):
         yield "an attempt's result was taken twice"
-    metrics = [row[:5] for turn in record.turns for row in schema.metric_rows(turn, metric)]
-    if len({row[:3] for row in metrics}) != len(metrics) or {row[:5] for row in db.execute("SELECT * FROM metrics")} != set(metrics):
+    metrics = list(_results(record, metric))
+    held = "SELECT trial, length, value, attempt FROM metrics WHERE kind = 'result' AND name = ?"
+    if len({row[:2] for row in metrics}) != len(metrics) or set(db.execute(held, (metric,))) != set(metrics):
         yield "the table of metrics is not what the results were"
     ended = {turn.event.attempt: turn for turn in record.turns if isinstance(turn.event, AttemptFinished)}
     attempts = {AttemptId(*row[:2]): row[2] for row in db.execute("SELECT * FROM attempts")}
@@ -118,6 +119,14 @@ def _tables(db: sqlite3.Connection, record: Record, metric: str) -> Iterable[str
     for state, count in record.state.counts.items():
         if count != sum(trial.state is state for trial in record.trials.values()):
             yield f"{count} trials are counted as {state.value}"
+
+
+def _results(record: Record, metric: str) -> Iterable[tuple[int, float, float | None, int]]:
+    """Yield trial, length, value and attempt of each result that was taken."""
+    for turn in record.turns:
+        if isinstance(turn.event, AttemptFinished) and isinstance(turn.event.outcome, Success):
+            length = next(trial.validated for trial in turn.trials if trial.number == turn.event.attempt.trial)
+            yield turn.event.attempt.trial, length, turn.event.outcome.metric, turn.event.attempt.attempt
 
 
 def told(root: Path) -> Told:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 from ledger import Ledger
 from puppet import Play
-from shadho_checkpoint import Checkpoints
+from shadho_storage import Checkpoints
 
 from shadho_like.events import Action, AttemptFinished, AttemptLost, AttemptStarted
 from shadho_like.trial import Attempt, Failure, FailureKind, Outcome, Success, TrialState
