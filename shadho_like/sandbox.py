@@ -111,6 +111,14 @@ def outcome_of(result: Any, metric: str) -> Outcome:
     return Failure(FailureKind.BAD_RESULT, checked["message"])
 
 
+def preempted(outcome: Outcome | None) -> Outcome:
+    """Return the outcome of what was asked to end: whatever went wrong after that is no fault of its own."""
+    if isinstance(outcome, Success) or (outcome is not None and outcome.kind in {FailureKind.INVALID_HP, FailureKind.PREEMPTED}):
+        return outcome
+    tail = outcome.log_tail if outcome else ""
+    return Failure(FailureKind.PREEMPTED, "it was asked to end", tail)
+
+
 def read_results(
     folder: Path, attempts: Sequence[AttemptId], metric: str, failure: Failure | None
 ) -> dict[AttemptId, Outcome | None]:

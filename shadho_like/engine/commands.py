@@ -20,7 +20,7 @@ from shadho_like.engine.base import InputFile, Launch
 from shadho_like.engine.slots import SHORT_S, Slots, in_groups
 from shadho_like.engine.supervision import Ended, Supervision, Task
 from shadho_like.events import AttemptStarted
-from shadho_like.trial import Attempt, AttemptId, Failure, FailureKind, Outcome, Success
+from shadho_like.trial import Attempt, AttemptId, Failure, FailureKind
 
 _MIB = 1024 * 1024
 
@@ -152,7 +152,7 @@ class CommandSlots(Slots):
     def _read(self, run: _Run, failure: Failure | None) -> None:
         outcomes = sandbox.read_results(run.folder, run.ids, self.launch.metric, failure)
         if run.asked:
-            outcomes = {attempt: _preempted(outcome) for attempt, outcome in outcomes.items()}
+            outcomes = {attempt: sandbox.preempted(outcome) for attempt, outcome in outcomes.items()}
         sandbox.store_outputs(self.launch, run.folder, run.ids[0])
         again = [attempt for attempt in run.attempts if outcomes[attempt.id] is None]
         for attempt in run.attempts:
@@ -187,14 +187,6 @@ class CommandSlots(Slots):
                 self.lost(attempt.id, "the process that runs the trials was killed")
             self.discard(run.folder)
         self._fill()
-
-
-def _preempted(outcome: Outcome | None) -> Outcome:
-    """Return the outcome of what was asked to end: whatever went wrong after that is no fault of its own."""
-    if isinstance(outcome, Success) or (outcome is not None and outcome.kind in {FailureKind.INVALID_HP, FailureKind.PREEMPTED}):
-        return outcome
-    tail = outcome.log_tail if outcome else ""
-    return Failure(FailureKind.PREEMPTED, "it was asked to end", tail)
 
 
 def as_command(launch: Launch, objective: Callable[..., Any]) -> Launch:
