@@ -58,7 +58,7 @@ def is_gpu_count(value: object) -> bool:
     """Return whether a value can be a number of GPUs: whole, or a share of one."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return 0 <= value < 1 or (math.isfinite(value) and value == int(value))
+    return 0 <= value < 1 or (math.isfinite(value) and value >= 1 and value == int(value))
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,6 +140,17 @@ def worker_environment(gpus: Sequence[Gpu], environment: Mapping[str, str]) -> d
     return {**others, **hidden, TABLE: table, VARIABLE: ROCR if amd else CUDA}
 
 
+def shown(names: Sequence[str], *, amd: bool) -> dict[str, str]:
+    """Return the environment that shows a process these GPUs alone; HIP numbers those that the layer below it shows."""
+    return {ROCR: ",".join(names), HIP: ",".join(map(str, range(len(names))))} if amd else {CUDA: ",".join(names)}
+
+
+def described(gpus: Sequence[Gpu]) -> str:
+    """Return GPUs as a person is told of them."""
+    kinds = [f"{gpu.model or 'GPU'}{f' with {gpu.memory_mb:,} MB' if gpu.memory_mb else ''}" for gpu in gpus]
+    return ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+
+
 def features(gpus: Sequence[Gpu]) -> tuple[list[str], str]:
     """Return what a worker with these GPUs advertises, and a warning, empty where all is well.
 

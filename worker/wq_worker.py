@@ -81,16 +81,10 @@ def _offered_gpus(options: Options) -> list[Gpu]:
         message = f"--gpus {options.gpus}: CUDA_VISIBLE_DEVICES is empty, which hides every GPU of this machine"
         raise Misused(message)
     if found and len(found) < options.gpus:
-        message = f"--gpus {options.gpus}: there are {len(found)} that this process may use: {_said_of(found)}"
+        message = f"--gpus {options.gpus}: there are {len(found)} that this process may use: {shadho_gpus.described(found)}"
         raise Misused(message)
     # Where nothing tells of them they are taken as they are said to be.
     return found[: options.gpus] or [Gpu(str(index)) for index in range(options.gpus)]
-
-
-def _said_of(gpus: Sequence[Gpu]) -> str:
-    """Return GPUs as the user is told of them."""
-    kinds = [f"{gpu.model or 'GPU'}{f' with {gpu.memory_mb} MB' if gpu.memory_mb else ''}" for gpu in gpus]
-    return ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
 
 
 def _ends_s(options: Options) -> float:
@@ -216,7 +210,7 @@ def _work(options: Options, program: str, folder: str) -> int:
         if warning:
             say(f"warning: {warning}")
         if gpus:
-            say(f"offers {_said_of(gpus)}, to trials that ask for a GPU")
+            say(f"offers {shadho_gpus.described(gpus)}, to trials that ask for a GPU")
         signals = raise_on_signals()
         env = shadho_gpus.worker_environment(gpus, os.environ)
         argv = _arguments(options, program, folder, features)

@@ -17,6 +17,7 @@ import shadho_worker
 
 from shadho_like import sandbox
 from shadho_like.engine.base import InputFile, Launch
+from shadho_like.engine.gpu_share import GpuShare
 from shadho_like.engine.slots import SHORT_S, Slots, in_groups
 from shadho_like.engine.supervision import Ended, Supervision, Task
 from shadho_like.events import AttemptStarted
@@ -45,8 +46,8 @@ class _Run:
 class CommandSlots(Slots):
     """Runs `launch.command` in a shell; see `Slots`."""
 
-    def __init__(self, launch: Launch, slots: int, now: Callable[[], float], supervision: Supervision) -> None:
-        super().__init__(launch, slots, now, supervision)
+    def __init__(self, launch: Launch, slots: int, now: Callable[[], float], supervision: Supervision, gpus: GpuShare) -> None:
+        super().__init__(launch, slots, now, supervision, gpus)
         self._waiting: deque[list[Attempt]] = deque()
         self._runs: dict[int, _Run] = {}
         self._path = search_path(launch.paths.sandboxes)
@@ -90,7 +91,7 @@ class CommandSlots(Slots):
             make_folder=True,
             copies=self._copies,
             files={name: data.decode() for name, data in sandbox.attempt_files(launch, attempts).items()},
-            env=self._environment(folder),
+            env={**self._environment(folder), **self.gpus.take(number)},
             disk_bytes=disk_mb * _MIB if disk_mb else None,
         )
         self.supervision.run(task)
@@ -121,6 +122,7 @@ class CommandSlots(Slots):
     def advance(self, ended: Sequence[Ended]) -> float:
         """End what is overdue, tell what ended, start what waits."""
         for report in ended:
+            self.gpus.give_back(report.task)
             self._end(self._runs.pop(report.task), report)
         self._fill()
         now_s = self.now()
@@ -180,9 +182,10 @@ class CommandSlots(Slots):
 
     def supervise(self, supervision: Supervision) -> None:
         """Go on with another supervisor."""
-        lost, self._runs = list(self._runs.values()), {}
+        lost, self._runs = self._runs, {}
         self.supervision = supervision
-        for run in lost:
+        for number, run in lost.items():
+            self.gpus.give_back(number)
             for attempt in run.attempts:
                 self.lost(attempt.id, "the process that runs the trials was killed")
             self.discard(run.folder)
