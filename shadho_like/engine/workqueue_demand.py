@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 _PATIENCE_S = 30.0
 _UNITS = {"cores": "cores", "gpus": "GPUs", "memory": "MB of memory", "disk": "MB of disk"}
+_COUNTED = {"cores", "gpus"}
 _OFFERED = ("cores", "gpus", "memory", "disk")
 
 Offers = Sequence[Sequence[int]]
@@ -43,8 +44,8 @@ class Demand:
         return self._text
 
     def _told(self, lacking: str, offers: Offers) -> str:
-        asked = [f"{amount:,} {_UNITS[name]}" for name, amount in self._needs.items() if amount] + list(self._features)
-        there = [f"{each[0]} with " + ", ".join(_amounts(each[1:])) for each in offers]
+        asked = [_amount(name, amount) for name, amount in self._needs.items() if amount] + list(self._features)
+        there = [f"{each[0]} with {self._offered(each[1:])}" for each in offers]
         if lacking == "resources":
             hint = "ask for less in config.workqueue, or start workers that have more"
         else:
@@ -52,6 +53,12 @@ class Demand:
             hint = f"none of them seems to advertise {advertised}: a wq_worker says which GPUs it offers, and takes --feature"
         return f"no connected worker can run a trial, which asks for {', '.join(asked)}; connected: {'; '.join(there)}; {hint}"
 
+    def _offered(self, amounts: Sequence[int]) -> str:
+        """Return what workers have; memory and disk, which are rough, only where they are asked for."""
+        of_interest = {"cores", "gpus", *self._needs}
+        return ", ".join(_amount(name, amount) for name, amount in zip(_OFFERED, amounts, strict=True) if name in of_interest)
 
-def _amounts(amounts: Sequence[int]) -> list[str]:
-    return [f"{amount:,} {_UNITS[name]}" for name, amount in zip(_OFFERED, amounts, strict=True)]
+
+def _amount(name: str, amount: int) -> str:
+    units = _UNITS[name]
+    return f"{amount:,} {units[:-1] if amount == 1 and name in _COUNTED else units}"
