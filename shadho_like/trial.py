@@ -113,10 +113,22 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Success:
-    """What an attempt brought back: the searched metric, and any other values that the objective returned with it."""
+    """What an attempt brought back.
 
-    metric: float
+    Attributes:
+        metric: the searched metric; None if no number was reported, which only a user's own search method takes.
+        metrics: any other values that the objective returned with it.
+        reported: what the search method is told instead of the metric, where that is more than one number.
+    """
+
+    metric: float | None
     metrics: Mapping[str, Json] = field(default_factory=dict)
+    reported: Json = None
+
+    @property
+    def told(self) -> Json:
+        """What the search method is told."""
+        return self.metric if self.reported is None else self.reported
 
 
 Outcome = Success | Failure
@@ -178,6 +190,7 @@ class Trial:
         seed: the trial's own seed.
         state: see `TrialState`.
         length: train up to here (the newest ValidateAfter); 0 before any.
+        asked: the length that its current or last attempt was to reach.
         validated: the last length whose validation the search method has seen.
         closing: whether the method wants it closed once `length` is reached.
         attempt: the number of its current or last attempt, from 1.
@@ -199,6 +212,7 @@ class Trial:
     created_s: float
     state: TrialState = TrialState.PENDING
     length: int = 0
+    asked: int = 0
     validated: int = 0
     closing: bool = False
     attempt: int = 1

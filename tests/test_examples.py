@@ -90,6 +90,12 @@ def test_asha_digits(example: Callable[[str], Path], environment: Environment) -
     folder = example("asha_digits")
     run_driver(folder, environment)
     check_asha_digits(folder)
+    for words in (["list"], ["describe", "12.1.1"], ["download", "12.1.1", "here"], ["delete", "12.1.1"]):
+        command = ["shadho", "checkpoint", words[0], "experiments/asha_digits", *words[1:]]
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert (folder / "here/model.pkl").exists()
+    assert not (folder / "experiments/asha_digits/checkpoints/12/12.1.1").exists()
 
 
 @pytest.mark.usefixtures("work_queue_installed")

@@ -1,7 +1,8 @@
 """What runs in a job's process, and in the warm process that forks it: that one has loaded all that jobs need, and runs no job.
 
-The warm process serves as the supervisor does. If loading started threads or opened an accelerator, which no fork survives, or if
-it failed, the plain supervisor takes its place, and each job's process is an interpreter of its own.
+The warm process serves as the supervisor does. It is a copy of the driver where a copy can be expected to work; else it is a new
+interpreter, that loads what jobs refer to. If loading started threads or opened an accelerator, which no fork survives, or if it
+failed, the plain supervisor takes its place, and each job's process is an interpreter of its own.
 """
 
 from __future__ import annotations
@@ -44,6 +45,18 @@ def serve(known_file: int) -> None:
         os.dup2(report, 1)
         command = supervisor_command()
         os.execv(command[0], command)
+    _serve(known, control, report)
+
+
+def serve_here(known: Sequence[Any]) -> None:
+    """Do the same in a copy of the driver, which has all loaded that jobs need. Never returns."""
+    control, report = take_over_streams()
+    os.dup2(2, 1)
+    _serve(known, control, report)
+    os._exit(0)
+
+
+def _serve(known: Sequence[Any], control: int, report: int) -> None:
     _flush()
     gc.collect()
     # What is never collected is never written to, and stays shared with the copies.

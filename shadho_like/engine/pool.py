@@ -5,6 +5,7 @@ No process outlives the driver, whatever ends it. What a job is, the pool does n
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import math
@@ -22,7 +23,9 @@ from shadho_like import hardware
 from shadho_like.engine.clock import SteadyClock
 from shadho_like.engine.commands import end_failure
 from shadho_like.engine.devices import Device, Devices
+from shadho_like.engine.forked import may_fork
 from shadho_like.engine.job_file import Answer, dumps, loads, new_file, read_all
+from shadho_like.engine.job_process import serve_here
 from shadho_like.engine.jobs import Job, JobEnd
 from shadho_like.engine.supervision import Ended, Supervision, Task
 from shadho_like.errors import EngineError
@@ -160,8 +163,9 @@ class JobPool:
             program = _PROGRAM.format("serve")
             known = self._known_descriptor()
             warm = [sys.executable, "-c", program, self._path, str(known)]
+            become = functools.partial(serve_here, self._known) if may_fork() else None
             try:
-                self._supervision = Supervision(warm, (known,)) if self._deaths == 0 else Supervision()
+                self._supervision = Supervision(warm, (known,), become) if self._deaths == 0 else Supervision()
             except OSError as error:
                 message = f"the process that runs the jobs cannot be started: {error}"
                 raise EngineError(message, transient=True) from error

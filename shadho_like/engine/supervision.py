@@ -7,13 +7,14 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import shadho_like
+from shadho_like.engine.forked import ForkedProcess
 
 _PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from shadho_like.engine.supervisor import main; main()"
 _READ_BYTES = 1024 * 1024
@@ -72,17 +73,28 @@ class Supervision:
     Args:
         command: what starts another program that serves as `supervisor.main` does; None for that one.
         descriptors: open files that the command gets by their numbers.
+        become: what a copy of this process does in place of the command, which it falls back to when this returns.
     """
 
-    def __init__(self, command: Sequence[str] | None = None, descriptors: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        command: Sequence[str] | None = None,
+        descriptors: Sequence[int] = (),
+        become: Callable[[], None] | None = None,
+    ) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = subprocess.Popen(
-                command or supervisor_command(), stdin=theirs.fileno(), stdout=subprocess.PIPE, pass_fds=descriptors, start_new_session=True
-            )
-        assert self._process.stdout is not None
+        reading, writing = os.pipe()
+        command = command or supervisor_command()
+        with theirs, open(writing, "wb", buffering=0):
+            self._process: subprocess.Popen[bytes] | ForkedProcess
+            if become is None:
+                self._process = subprocess.Popen(
+                    command, stdin=theirs.fileno(), stdout=writing, pass_fds=descriptors, start_new_session=True
+                )
+            else:
+                self._process = ForkedProcess(become, command, theirs.fileno(), writing, descriptors)
         self._control = ours
-        self._report = self._process.stdout
+        self._report = open(reading, "rb", buffering=0)  # noqa: SIM115 - `close` closes it
         self._text = b""
         self.alive = True
         os.set_blocking(self._report.fileno(), False)

@@ -154,7 +154,7 @@ class WorkerJobs:
                 sent.started_s = update.time_s
             elif isinstance(update, AttemptFinished):
                 self._finish(sent, update)
-            else:
+            elif isinstance(update, AttemptLost):
                 self._lose(sent, update)
         ends, self._ends = self._ends, []
         return ends

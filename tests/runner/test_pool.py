@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -229,11 +231,32 @@ class Touches:
         return {"a": 1}
 
 
-def test_a_warm_process_that_would_not_survive_a_fork_is_not_forked() -> None:
+@pytest.fixture
+def another_thread() -> Iterator[None]:
+    """A thread, with which no copy of this process can be made."""
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
+
+
+@pytest.mark.usefixtures("another_thread")
+def test_where_this_process_cannot_be_copied_a_new_one_is(tmp_path: Path) -> None:
+    with closing(JobPool(Devices(("5",), 2), known=(Call,))) as pool:
+        ends = all_ends(pool, {0: (Call(visible), None), 1: (Call(fail, (1,)), tmp_path / "log"), 2: (Call(fail, (8,)), None)})
+    assert [ends[number].value for number in range(3)] == ["5", None, 8]
+    assert (tmp_path / "log").read_text(encoding="utf-8").splitlines()[0] == "about to raise"
+
+
+@pytest.mark.usefixtures("another_thread")
+def test_a_new_process_that_would_not_survive_a_fork_is_not_forked() -> None:
     end = one_end(Call(fail, (0,)), known=(Touches(),))
     assert (end.value, end.failure) == (0, None)
 
 
+@pytest.mark.usefixtures("another_thread")
 def test_what_cannot_be_loaded_is_each_jobs_failure() -> None:
     end = one_end(Call(fail, (0,)), known=(Unloadable(),))
     assert end.failure is not None
@@ -293,3 +316,57 @@ def test_the_least_loaded_device_is_next(names: int, slots: int, steps: list[boo
             devices.give_back(held.pop(len(held) // 2))
         assert devices.free() == names * slots - len(held)
         assert all(device.running <= slots for device in devices)
+
+
+PARALLEL = """
+import sys
+import numpy as np
+from sklearn.cluster import KMeans
+from runner_jobs import all_ends, Call
+from shadho_like.engine.devices import Devices
+from shadho_like.engine.pool import JobPool
+
+def fit():
+    return float(KMeans(3, n_init=1, random_state=0).fit(np.random.default_rng(0).normal(size=(5000, 4))).inertia_)
+
+if sys.argv[1] == "first":
+    fit()
+pool = JobPool(Devices((), 2), 120)
+print(len({end.value for end in all_ends(pool, {number: (Call(fit), None) for number in range(4)}).values()} - {None}))
+pool.close()
+"""
+
+
+@pytest.mark.parametrize("first", ["first", "later"])
+def test_parallel_loops_work_in_jobs_whatever_the_driver_did_before(tmp_path: Path, first: str) -> None:
+    helpers = "from wild_jobs import Call\n\n\n" + inspect.getsource(all_ends)
+    (tmp_path / "runner_jobs.py").write_text(f"from __future__ import annotations\n{helpers}", encoding="utf-8")
+    (tmp_path / "script.py").write_text(PARALLEL, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "2"}
+    command = [sys.executable, "script.py", first]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
+
+
+LEAVES = """
+import atexit, os, sys, tempfile
+from wild_jobs import Call
+from shadho_like.engine.devices import Devices
+from shadho_like.engine.pool import JobPool
+
+atexit.register(print, "the end of", os.getpid())
+folder = tempfile.TemporaryDirectory()
+print("begun", end=" ")
+pool = JobPool(Devices((), 1))
+pool.start(0, Call(os.path.isdir, (folder.name,)), None)
+[end] = pool.wait(60)
+pool.close()
+print(end.value, os.path.isdir(folder.name), os.getpid())
+"""
+
+
+def test_what_the_driver_does_at_its_end_no_job_does(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", LEAVES], env=environment, capture_output=True, text=True, check=True)
+    said, pid = done.stdout.split("\n")[0].rsplit(" ", 1)
+    assert (said, done.stdout.split("\n")[1:]) == ("begun True True", [f"the end of {pid}", ""])
