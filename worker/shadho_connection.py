@@ -159,10 +159,10 @@ class Connection:
             while self._exit is None:
                 self._watch(max(0.0, min(_CHECK_S, self._program.ends_s - time.monotonic())))
                 if self._exit is None and time.monotonic() >= self._program.ends_s:
-                    self._end = End.TIME
                     self._drain("the time is almost over")
                     self._leave()
-                elif self.connected and self._exit is None and not _has_socket(self._pid):
+                    return End.TIME
+                if self.connected and self._exit is None and not _has_socket(self._pid):
                     self._watch_for(_TIDY_S)
                     self._finish(End.LOST)
             while self._read():
@@ -259,7 +259,7 @@ class Connection:
         drain = shadho_drain.Drain(self._program.folder, self._pid)
         due_s = time.monotonic() + self._program.drain_grace_s
         left = drain.left()
-        if left:
+        if left and self._exit is None:
             grace = f"{self._program.drain_grace_s:g} s to end, with a checkpoint where they take one"
             say(f"{why}: {left} running tasks have {grace}; a second signal ends them now")
         while self._exit is None and left and time.monotonic() < due_s:

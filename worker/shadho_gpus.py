@@ -70,14 +70,18 @@ def find(environment: Mapping[str, str]) -> tuple[list[Gpu], str]:
     if not cards and not warning and (environment.keys() & {ROCR, HIP} or shadho_gpu_probe.rocm_smi()):
         cards, warning = shadho_gpu_probe.amd()
         return _amd_seen(cards, environment), warning
+    if warning:
+        return [], warning
     listed = environment.get(CUDA)
     if listed is not None:
-        return [_known(name, cards) for name in names_in(listed)], warning
+        return [_known(name, cards) for name in names_in(listed)], ""
     granted = _granted(environment)
-    if granted and len(granted) < len(cards):
+    if granted and not cards:
+        return [Gpu(name) for name in granted], ""
+    if 0 < len(granted) < len(cards):
         # A machine that shows a job its own GPUs only numbers those from 0, and the list holds the numbers of the whole machine.
         cards = [card for card in cards if card.name in granted]
-    return [part for card in cards for part in card.parts or (card,)], warning
+    return [part for card in cards for part in card.parts or (card,)], ""
 
 
 def names(environment: Mapping[str, str]) -> tuple[str, ...]:
@@ -147,8 +151,9 @@ def shown(names: Sequence[str], *, amd: bool) -> dict[str, str]:
 
 def described(gpus: Sequence[Gpu]) -> str:
     """Return GPUs as a person is told of them."""
-    kinds = [f"{gpu.model or 'GPU'}{f' with {gpu.memory_mb:,} MB' if gpu.memory_mb else ''}" for gpu in gpus]
-    return ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+    kinds = [(gpu.model, f" with {gpu.memory_mb:,} MB" if gpu.memory_mb else "") for gpu in gpus]
+    counted = [(kinds.count(kind), *kind) for kind in dict.fromkeys(kinds)]
+    return ", ".join(f"{count} {model or ('GPU' if count == 1 else 'GPUs')}{memory}" for count, model, memory in counted)
 
 
 def features(gpus: Sequence[Gpu]) -> tuple[list[str], str]:

@@ -74,17 +74,18 @@ def _offered_gpus(options: Options) -> list[Gpu]:
     """
     found, warning = shadho_gpus.find(os.environ) if options.gpus != 0 else ([], "")
     if warning:
-        say(f"warning: {warning}; no GPU is offered" if not options.gpus else f"warning: {warning}")
+        say(f"warning: {warning}" + ("" if options.gpus else "; no GPU is offered"))
     if options.gpus is None:
         return found
-    if not found and not os.environ.get(shadho_gpus.CUDA, "0"):
-        message = f"--gpus {options.gpus}: CUDA_VISIBLE_DEVICES is empty, which hides every GPU of this machine"
+    listed = os.environ.get(shadho_gpus.CUDA)
+    if not found:
+        # Where nothing tells of them they are taken as they are said to be.
+        found = [Gpu(name) for name in (map(str, range(options.gpus)) if listed is None else shadho_gpus.names_in(listed))]
+    if len(found) < options.gpus:
+        there = shadho_gpus.described(found) or f"none, as CUDA_VISIBLE_DEVICES={listed}"
+        message = f"--gpus {options.gpus}: this process may use {there}"
         raise Misused(message)
-    if found and len(found) < options.gpus:
-        message = f"--gpus {options.gpus}: there are {len(found)} that this process may use: {shadho_gpus.described(found)}"
-        raise Misused(message)
-    # Where nothing tells of them they are taken as they are said to be.
-    return found[: options.gpus] or [Gpu(str(index)) for index in range(options.gpus)]
+    return found[: options.gpus]
 
 
 def _ends_s(options: Options) -> float:
@@ -205,13 +206,13 @@ def _as_pattern(name: str) -> str:
 def _work(options: Options, program: str, folder: str) -> int:
     """Do everything that may be killed; `shadho_guard` cleans up after it."""
     try:
+        signals = raise_on_signals()
         gpus = _offered_gpus(options)
         features, warning = shadho_gpus.features(gpus)
         if warning:
             say(f"warning: {warning}")
         if gpus:
             say(f"offers {shadho_gpus.described(gpus)}, to trials that ask for a GPU")
-        signals = raise_on_signals()
         env = shadho_gpus.worker_environment(gpus, os.environ)
         argv = _arguments(options, program, folder, features)
         started = Program(argv, folder, signals, env, options.drain_grace_s, _ends_s(options), os.getppid())
