@@ -112,6 +112,7 @@ class Experiment:
                 hint = "its code or its library is another version than the one that began the experiment"
                 message = f"{method} asks for other trials at turn {turn.number} than the journal holds: {hint}"
                 raise MethodError(message)
+        self._journal.check_counts({state.value: count for state, count in self.state.counts.items()})
         if self._method is not None:
             self._method.take_up()
         if unanswered is not None:

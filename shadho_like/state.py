@@ -261,7 +261,11 @@ class ExperimentState:
 
     def _attempt_started(self, event: AttemptStarted) -> None:
         trial = self._trials.of_wanted(event.attempt)
-        trial = self._trials.move(trial, TrialState.RUNNING, started_s=trial.started_s or event.time_s, host=event.host)
+        if trial.state is TrialState.RUNNING:
+            # Told twice, or begun anew on another machine by a scheduler that knows better: it runs there.
+            trial = self._trials.keep(replace(trial, host=event.host))
+        else:
+            trial = self._trials.move(trial, TrialState.RUNNING, started_s=trial.started_s or event.time_s, host=event.host)
         self._trials.record(trial, "RUNNING", event.time_s)
 
     def _attempt_reported(self, event: AttemptReported) -> None:

@@ -146,3 +146,16 @@ def test_the_benchmark_of_binary_search_prints_a_table() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode in {0, 1}, done.stderr
     assert "| 16 slots, lognormal run times |" in done.stdout
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("script", "arguments", "row"),
+    [("faults", ["1", "2"], "| shadho_like "), ("recovery", ["500", "8"], "| a checkpoint of 8 MB, to a plain copy of it |")],
+)
+def test_the_benchmarks_of_faults_print_a_table(script: str, arguments: list[str], row: str) -> None:
+    command = [sys.executable, str(OVERHEAD.with_name(f"{script}.py"))]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode in {0, 1}, done.stderr
+    assert row in done.stdout
+    assert subprocess.run([*command, "-1"], capture_output=True, check=False).returncode == 2

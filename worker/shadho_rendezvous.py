@@ -59,9 +59,9 @@ class Rendezvous:
     jobs_per_gpu: int = 1
 
     @property
-    def address(self) -> str:
-        """The host to connect to from here."""
-        return LOOPBACK if self.machine == this_machine() else self.host
+    def addresses(self) -> tuple[str, ...]:
+        """The hosts to connect to from here, the likeliest first: a manager may listen on one address of its machine alone."""
+        return (LOOPBACK, self.host) if self.machine == this_machine() and self.host != LOOPBACK else (self.host,)
 
 
 def publish(

@@ -164,7 +164,8 @@ class Search:
         managers = []
         for found in shadho_rendezvous.find(_home(), options.name):
             theirs = password or (["--password", found.password_file] if found.password_file else [])
-            managers.append([*once, *theirs, *self._gpu_slots(found.jobs_per_gpu), found.address, str(found.port)])
+            slots = self._gpu_slots(found.jobs_per_gpu)
+            managers += [[*once, *theirs, *slots, address, str(found.port)] for address in found.addresses]
         if options.catalog:
             asked = ["--catalog", options.catalog, "--manager-name", _as_pattern(options.name)]
             managers.append(["--connect-timeout", str(_CATALOG_TIMEOUT_S), *password, *self._gpu_slots(1), *asked])

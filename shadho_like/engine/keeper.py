@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import resource
 import select
 import shutil
 import signal
@@ -27,6 +28,7 @@ _MEASURE_S = 1.0
 _MEASURE_SHARE = 20
 _NOT_EXECUTABLE = 127
 _LONGEST_REASON = 500
+_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 Become = Callable[[dict[str, Any], Sequence[int]], NoReturn]
 """Turns a process that is ready for it (its folder, its log, its session) into a task's program."""
@@ -87,7 +89,8 @@ def _run(task: dict[str, Any], descriptors: Sequence[int], report: int, become: 
         os.close(descriptor)
     status, over_disk = _watch(pid, task, wake)
     end_family(pid)
-    return {"ended": task["id"], "status": status, "over_disk": over_disk, "oom": oom_kills() > kills_before}
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * _RSS_UNIT
+    return {"ended": task["id"], "status": status, "over_disk": over_disk, "oom": oom_kills() > kills_before, "peak": peak}
 
 
 def _prepare(task: dict[str, Any]) -> None:

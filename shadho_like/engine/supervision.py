@@ -57,6 +57,7 @@ class Ended:
         status: its exit status, negative for a signal; None if it was ended from outside or never began.
         over_disk: whether its folder took too much room.
         oom: whether the machine killed a process for want of memory meanwhile.
+        peak_bytes: the most memory that one of its processes had; 0 where that is not known.
         broken: why it could not begin, where it could not.
     """
 
@@ -64,6 +65,7 @@ class Ended:
     status: int | None
     over_disk: bool = False
     oom: bool = False
+    peak_bytes: int = 0
     broken: str = ""
 
 
@@ -159,4 +161,4 @@ def supervisor_command() -> list[str]:
 def _ended(report: Mapping[str, Any]) -> Ended:
     if "broken" in report:
         return Ended(report["broken"], None, broken=report["reason"])
-    return Ended(report["ended"], report["status"], report["over_disk"], report["oom"])
+    return Ended(report["ended"], report["status"], report["over_disk"], report["oom"], report.get("peak", 0))
