@@ -83,7 +83,9 @@ def test_two_searches_share_no_settings() -> None:
         ("port", True, 'a port, a range like "9000-9100", or 0 for any free port, not True'),
         ("catalog", "host:port", "host:port of a catalog server, not 'host:port'"),
         ("cores", "four", "a whole number of at least 0, not 'four'"),
-        ("gpus", -1, "a whole number of at least 0, not -1"),
+        ("gpus", -1, "a whole number of at least 0, or a share of one GPU such as 0.5, not -1"),
+        ("gpus", 1.5, "a whole number of at least 0, or a share of one GPU such as 0.5, not 1.5"),
+        ("gpus", True, "a whole number of at least 0, or a share of one GPU such as 0.5, not True"),
         ("memory", 1.5, "a whole number of at least 0, not 1.5"),
     ],
 )
