@@ -25,7 +25,6 @@ SlurmctldPort={controller}
 SlurmdPort={node}
 AuthType=auth/none
 CredType=cred/none
-AuthInfo=cred_expire=2
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 MpiDefault=none

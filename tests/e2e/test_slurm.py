@@ -132,7 +132,7 @@ def test_a_worker_that_is_to_end_hands_its_training_on(tmp_path: Path, slurm: Sl
         assert "completed" in driver.communicate()[0]
     [trial] = Result(tmp_path / "experiments/long").trials
     assert trial.metrics["began"] > 0
-    assert trial.attempt == 2
+    assert trial.attempt > 1
 
 
 def test_a_driver_puts_itself_into_the_queue_again_and_carries_on(tmp_path: Path, slurm: Slurm) -> None:
@@ -147,6 +147,9 @@ def test_a_driver_puts_itself_into_the_queue_again_and_carries_on(tmp_path: Path
     until(lambda: "the driver goes on when this job runs again" in log.read_text(), "the driver's end")
     before = completed(directory)
     assert before < 12
+    until(lambda: slurm.state(job) == "PENDING", "the job in the queue again")
+    # It would wait there for two minutes more.
+    slurm.run("scontrol", "update", f"JobId={job}", "StartTime=now")
     until(lambda: slurm.state(job) == "COMPLETED", f"the end of the job after its requeue; see {log}")
     result = Result(directory)
     assert result.counts == {"COMPLETED": 12}
