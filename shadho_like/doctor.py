@@ -59,10 +59,12 @@ def _checks(name: str, host: str | None) -> Iterator[Check]:
         return
     yield _rendezvous(name, folder, found)
     driver = found[0]
-    where = host or driver.address
+    # The driver's own machine has two ways, of which the manager may listen on one alone: the other is tried first.
+    *others, where = (host,) if host else driver.addresses
     yield _resolved(where, here=driver.machine == shadho_rendezvous.this_machine())
     yield _password(driver)
-    yield _connected(where, driver.port)
+    tried = [_connected(each, driver.port) for each in (*others, where)]
+    yield next((check for check in tried if check.good), tried[-1])
     yield Check(True, f"nothing is in the way of: wq_worker -M {driver.name}")
 
 
@@ -80,8 +82,8 @@ def _rendezvous(name: str, folder: Path, found: list[Rendezvous]) -> Check:
     others = sorted({path.name.rpartition(".json")[0].rpartition(".")[0] for path in folder.glob("*.json")}) if folder.is_dir() else []
     known = f" (there are drivers of {', '.join(others)})" if others else ""
     remedy = (
-        f"is the driver running, with config.workqueue.name = {name!r}? Is {folder} the same folder as on its machine? If the home folder is "
-        "not shared, start workers with wq_worker HOST PORT -P PASSWORD_FILE, which need no file but the password"
+        f"is the driver running, with config.workqueue.name = {name!r}? Is {folder} the same folder as on its machine? If the home "
+        "folder is not shared, start workers with wq_worker HOST PORT -P PASSWORD_FILE, which need no file but the password"
     )
     return Check(False, f"no driver of {name} has left a file in {folder}{known}", remedy)
 

@@ -1,5 +1,4 @@
-"""Batch systems: the script that puts workers into a queue, and the commands that submit, list and end them. Nothing is run here
-but by `queue`."""
+"""Batch systems by their names. What one is, is in `base`; only `queue` runs anything."""
 
 from __future__ import annotations
 

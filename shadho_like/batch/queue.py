@@ -22,7 +22,8 @@ def submit(system: BatchSystem, script: Path, count: int) -> tuple[str, ...]:
     said = _run([*system.submit, str(script)])
     ids = system.ids(said, count)
     if not ids:
-        raise WorldError(f"{system.submit[0]} took {script}, and said no id that is understood here: {said.strip()!r}; see its own list of jobs")
+        text = f"{system.submit[0]} took {script}, and said no id that is understood here: {said.strip()!r}"
+        raise WorldError(f"{text}; {shlex.join(system.listing)} lists the jobs")
     return ids
 
 

@@ -81,7 +81,7 @@ def found(search: str) -> list[Found]:
     """
     submissions = record.read(search)
     if not submissions:
-        raise OptionError(f"no workers were submitted for {search!r} (nothing in {record.folder(search)}): shadho workers submit puts them there")
+        raise OptionError(f"no workers were submitted for {search!r}: {record.folder(search)} holds none; see shadho workers submit")
     seen = [Found(each, queue.places(system_of(each.system), each.ids)) for each in submissions]
     return [Found(each.submission, there) for each in seen if (there := _there(each.places))]
 
@@ -121,7 +121,7 @@ def scale(search: str, count: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
         staying = [each for each in there if each[2] is not Place.ENDING]
         if count >= len(staying):
             return _more(search, count - len(staying)), ()
-        youngest = sorted(reversed(staying), key=lambda each: each[2] is Place.RUNNING)[: len(staying) - count]
+        youngest = sorted(staying[::-1], key=lambda each: each[2] is Place.RUNNING)[: len(staying) - count]
         for name in {submission.system for submission, _, _ in youngest}:
             queue.drain(system_of(name), {worker: place for submission, worker, place in youngest if submission.system == name})
         return (), tuple(worker for _, worker, _ in youngest)

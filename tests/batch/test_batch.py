@@ -72,12 +72,12 @@ def name(request: pytest.FixtureRequest, home: Path) -> str:
     return chosen
 
 
-def job(home: Path) -> WorkerJob:
+def job_of(home: Path) -> WorkerJob:
     return replace(JOB, logs=str(home / "logs"))
 
 
 def test_submitted_workers_are_found_again(home: Path, name: str) -> None:
-    made = workers.submit(workers.system_of(name), job(home))
+    made = workers.submit(workers.system_of(name), job_of(home))
     first, second, third = SUBMITTED[name][1]
     assert made.ids == (first, second, third)
     assert calls(home)[-1] == " ".join([*workers.system_of(name).submit, made.script])
@@ -87,14 +87,14 @@ def test_submitted_workers_are_found_again(home: Path, name: str) -> None:
 
 
 def test_draining_takes_out_what_waits_and_asks_what_runs(home: Path, name: str) -> None:
-    workers.submit(workers.system_of(name), job(home))
+    workers.submit(workers.system_of(name), job_of(home))
     workers.drain("my digits")
     assert calls(home)[-2:] == DRAINED[name]
 
 
 def test_what_a_batch_system_does_not_say_is_not_known(home: Path, name: str) -> None:
     system = workers.system_of(name)
-    workers.submit(system, job(home))
+    workers.submit(system, job_of(home))
     stand_in(home, system.listing[0], "the server is down", status=1)
     with pytest.raises(WorldError, match="failed with status 1 and said: the server is down"):
         workers.found("my digits")
@@ -104,15 +104,15 @@ def test_a_refused_script_is_no_submission(home: Path, name: str) -> None:
     system = workers.system_of(name)
     stand_in(home, system.submit[0], "no such queue", status=1)
     with pytest.raises(WorldError, match="said: no such queue"):
-        workers.submit(system, job(home))
+        workers.submit(system, job_of(home))
     with pytest.raises(OptionError, match="no workers were submitted for 'my digits'"):
         workers.found("my digits")
 
 
 @pytest.mark.parametrize("name", ["slurm", "sge", "pbs"])
-@pytest.mark.parametrize("changed", [{}, {"count": 1, "gpus": 0, "memory_mb": None, "time_s": None}])
-def test_scripts_are_shell(name: str, changed: dict[str, None], tmp_path: Path) -> None:
-    (tmp_path / "script").write_text(workers.system_of(name).script(replace(JOB, **changed)))
+@pytest.mark.parametrize("job", [JOB, replace(JOB, count=1, gpus=0, memory_mb=None, time_s=None)])
+def test_scripts_are_shell(name: str, job: WorkerJob, tmp_path: Path) -> None:
+    (tmp_path / "script").write_text(workers.system_of(name).script(job))
     subprocess.run(["sh", "-n", tmp_path / "script"], check=True)
 
 
@@ -164,9 +164,11 @@ def test_times_and_amounts() -> None:
     assert [read_clock(text) for text in ("90", "1:30", "4:00:00", "2-12", "1-1:30", "0:01:00")] == [5400, 90, 14400, 216000, 91800, 60]
     assert clock(216061) == "60:01:01"
     assert [read_memory(text) for text in ("16G", "500M", "500", "1tb")] == [16384, 500, 500, 1048576]
-    for wrong in (lambda: read_clock("soon"), lambda: read_memory("much"), lambda: read_memory("0")):
-        with pytest.raises(OptionError):
-            wrong()
+    with pytest.raises(OptionError, match="'soon' is no time"):
+        read_clock("soon")
+    for wrong in ("much", "0", "1.5G"):
+        with pytest.raises(OptionError, match="is no amount of memory"):
+            read_memory(wrong)
 
 
 def test_a_time_that_is_over_before_it_begins() -> None:
@@ -181,7 +183,7 @@ def test_lines_in_names_cannot_write_the_script() -> None:
 
 def test_the_record_survives_another_version(home: Path) -> None:
     stand_in(home, "sbatch", "1")
-    workers.submit(workers.system_of("slurm"), job(home))
+    workers.submit(workers.system_of("slurm"), job_of(home))
     path = home / "home/workers/my%20digits/submitted.json"
     path.write_text(json.dumps({"version": 2, "submissions": []}))
     with pytest.raises(WorldError, match="was written by another version of this package"):

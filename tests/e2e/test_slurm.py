@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,13 +130,13 @@ def test_a_worker_that_is_to_end_hands_its_training_on(tmp_path: Path, slurm: Sl
         assert shadho(slurm, "scale", "long", "1")[0].startswith("submitted ")
         assert "completed" in driver.communicate()[0]
     [trial] = Result(tmp_path / "experiments/long").trials
-    assert trial.metrics["began"] > 0
+    assert float(str(trial.metrics["began"])) > 0
     assert trial.attempt > 1
 
 
 def test_a_driver_puts_itself_into_the_queue_again_and_carries_on(tmp_path: Path, slurm: Slurm) -> None:
     (tmp_path / "driver.py").write_text(DRIVER)
-    script = shutil.copy(SCRIPTS / "driver.sbatch", tmp_path)
+    script = str(SCRIPTS / "driver.sbatch")
     directory = tmp_path / "experiments/requeued"
     command = ["sbatch", "--parsable", f"--chdir={tmp_path}", "--mem=500M", "--output=driver.log", script, "driver.py"]
     job = slurm.run(*command)
