@@ -118,10 +118,10 @@ def scale(search: str, count: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """
     with record.locked(search):
         there = [(each.submission, worker, place) for each in found(search) for worker, place in each.places.items()]
-        staying = [each for each in there if each[2] is not Place.ENDING]
+        staying = [each for each in reversed(there) if each[2] is not Place.ENDING]
         if count >= len(staying):
             return _more(search, count - len(staying)), ()
-        youngest = sorted(staying[::-1], key=lambda each: each[2] is Place.RUNNING)[: len(staying) - count]
+        youngest = sorted(staying, key=lambda each: each[2] is Place.RUNNING)[: len(staying) - count]
         for name in {submission.system for submission, _, _ in youngest}:
             queue.drain(system_of(name), {worker: place for submission, worker, place in youngest if submission.system == name})
         return (), tuple(worker for _, worker, _ in youngest)
