@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 from shadho_like.control import Control, Interrupts, RunOptions
@@ -118,7 +118,7 @@ class Experiment:
         if unanswered is not None:
             self._append([self._handle(unanswered)])
 
-    def run(self, engine: Engine, launch: Launch, options: RunOptions, interrupts: Interrupts | None = None) -> Iterator[Step]:
+    def run(self, engine: Engine, launch: Launch, options: RunOptions, interrupts: Interrupts | None = None) -> Generator[Step, None, None]:
         """Run until nothing more is wanted, or time is up, or the user ends it; yield where things stand after each pass.
 
         Closes the engine, also when the caller stops iterating.

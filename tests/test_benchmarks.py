@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,23 @@ def test_a_search_played_in_a_simulated_cluster() -> None:
     assert (whole.results, whole.ended_s, whole.reached_s) == (50, 260.0, math.inf)
     assert whole.busy == pytest.approx(1000 / 1040)
     assert 0 < whole.decision_s < 1
+
+
+def test_the_jobs_that_the_runner_is_measured_by(tmp_path: Path) -> None:
+    for part, found in (("trivial", "64"), ("binary", "38")):
+        command = [sys.executable, str(OVERHEAD.with_name("sweeps") / "ours.py"), part, str(tmp_path / part)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        seconds, answer = done.stdout.split()
+        assert (float(seconds) > 0, answer) == (True, found), done.stderr
+
+
+def test_the_runners_benchmark_says_what_it_needs() -> None:
+    done = subprocess.run([sys.executable, OVERHEAD.with_name("runner.py"), "grid"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "there is no part 'grid', only trivial, binary, torch, unequal\n")
+    if find_spec("gpusweep") is None:
+        done = subprocess.run([sys.executable, OVERHEAD.with_name("runner.py"), "binary"], capture_output=True, text=True, check=False)
+        said = "gpusweep is missing: pip install --no-deps gpusweep pydrafig && pip install pandas\n"
+        assert (done.returncode, done.stderr) == (2, said)
 
 
 @pytest.mark.parametrize("script", ["asha", "samplers"])
