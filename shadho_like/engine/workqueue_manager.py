@@ -1,8 +1,9 @@
 """Work Queue's manager as a process of its own: orders come as JSON lines on its input, what happened goes out the same way.
 
 Standard library, the binding of Work Queue and Python 3.8 only: another Python than the driver's may run it, from its own folder,
-where `workqueue_confinement` lies. The first line holds the settings; it ends when its input does, and workers then look for the
-driver's next run, unless an order sent them home before. It makes no folders, and writes regular files only.
+where `workqueue_confinement` and `workqueue_survey` lie. The first line holds the settings; it ends when its input does, and
+workers then look for the driver's next run, unless an order sent them home before. It makes no folders, and writes regular files
+only.
 """
 
 from __future__ import annotations
@@ -23,11 +24,10 @@ _BINDINGS = ("ndcctools.work_queue", "work_queue")
 _PR_SET_PDEATHSIG = 1
 _READ_BYTES = 1024 * 1024
 _PASS_S = 5
-_SURVEY_S = 0.25
 _ANNOUNCE_S = 50.0
 _KEEPALIVE_S = 15
 _MICROSECONDS = 1_000_000
-_LONGEST_STATUS = 4
+_LONGEST_STATUS = 16
 
 _STATUS = {
     "SUCCESS": "ended",
@@ -167,6 +167,8 @@ class _Tasks:
             task.specify_output_file(f"{folder}/{remote}", remote, flags=self._binding.WORK_QUEUE_WATCH, cache=False)
         for name, amount in self._plan["resources"].items():
             getattr(task, f"specify_{name}")(amount)
+        for feature in self._plan["features"]:
+            task.specify_feature(feature)
         for name, value in order.get("environment", {}).items():
             task.specify_environment_variable(name, value)
         # Of tasks of one priority Work Queue takes the youngest first, and the oldest might wait for ever.
@@ -193,16 +195,18 @@ class _Tasks:
         number = self._numbers[address]
         task = self._tasks[number]
         result = self._results.get(task.result, str(task.result))
-        status = _STATUS.get(result, "lost")
+        end = _STATUS.get(result, "lost")
+        status, asked = _said(task.output)
         self._reports.say(
             done=number,
-            status=status,
+            status=end,
             result=result,
             exit=task.return_status,
-            said=_status_said(task.output),
+            said=status,
+            asked=asked,
             host=task.hostname or "",
             started=task._task.time_when_commit_start / _MICROSECONDS,  # noqa: SLF001
-            exceeded=_exceeded(task) if status == "exhausted" else [],
+            exceeded=_exceeded(task) if end == "exhausted" else [],
         )
         self._forget(number)
 
@@ -225,41 +229,16 @@ class _Tasks:
         self._queue._task_table.pop(task.id, None)  # noqa: SLF001
 
 
-def _status_said(output: str | None) -> str:
-    """Return the exit status that a task printed, empty if it was killed before."""
-    text = (output or "")[:_LONGEST_STATUS].strip()
-    return text if text.isascii() and text.isdigit() else ""
+def _said(output: str | None) -> tuple[str, bool]:
+    """Return the exit status that a task printed, empty if it was killed before, and whether its worker was about to end."""
+    words = (output or "")[:_LONGEST_STATUS].split()
+    status = words[0] if words and words[0].isascii() and words[0].isdigit() else ""
+    return status, bool(status) and words[1:] == ["asked"]
 
 
 def _exceeded(task: Any) -> list[str]:
     """Return the resources of which a task used too much."""
     return [name for name in ("memory", "disk", "wall_time") if task.limits_exceeded and getattr(task.limits_exceeded, name) >= 0]
-
-
-class _Survey:
-    """What changes slowly: which tasks run, which workers there are, what the catalog knows."""
-
-    def __init__(self, settings: dict[str, Any], queue: Any, tasks: _Tasks, reports: _Reports) -> None:
-        self._needs = settings["resources"]
-        self._queue = queue
-        self._tasks = tasks
-        self._reports = reports
-        self._due_s = 0.0
-        self._last = (0, 0)
-
-    def look(self) -> None:
-        """Report what changed, not too often."""
-        now_s = time.monotonic()
-        if now_s < self._due_s:
-            return
-        self._due_s = now_s + _SURVEY_S
-        self._tasks.report_started()
-        stats = self._queue.stats
-        totals = {name: getattr(stats, f"total_{name}") for name in self._needs}
-        slots = min((int(totals[name]) // need for name, need in self._needs.items() if need), default=stats.workers_connected)
-        if (stats.workers_connected, slots) != self._last:
-            self._last = (stats.workers_connected, slots)
-            self._reports.say(workers=stats.workers_connected, slots=slots)
 
 
 def main() -> None:
@@ -288,7 +267,7 @@ def main() -> None:
 
 def _serve(settings: dict[str, Any], orders: _Orders, reports: _Reports, binding: Any, queue: Any) -> None:
     tasks = _Tasks(binding, queue, reports, settings)
-    survey = _Survey(settings, queue, tasks, reports)
+    survey = importlib.import_module("workqueue_survey").Survey(settings, queue, tasks.report_started, reports.say)
     passes = _Passes(queue)
     announced_s = float("-inf")
     while orders.open:
