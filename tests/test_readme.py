@@ -77,7 +77,7 @@ COMMANDS = {
     "condor_submit name=digits scripts/htcondor/wq_worker.sub": ("tests/batch/test_scripts.py", 'SCRIPTS / "htcondor"'),
     "wq_worker -M digits": ("tests/test_examples.py", '"wq_worker"'),
     "ssh gpu1 wq_worker -M digits": ("tests/test_examples.py", '"wq_worker"'),
-    "ssh gpu2 wq_worker -M digits --jobs-per-gpu 2": ("tests/e2e/test_gpus.py", '"--jobs-per-gpu"'),
+    "ssh gpu2 wq_worker -M digits --jobs-per-gpu 2": ("tests/e2e/test_gpu_workers.py", '"--jobs-per-gpu"'),
     "scp ~/.shadho_like/rendezvous/digits.password gpu1:": ("tests/e2e/test_workers.py", "shutil.copy(password"),
     "ssh gpu1 wq_worker head.example.org 9123 -P digits.password": ("tests/e2e/test_workers.py", 'wq_worker("127.0.0.1", str(port), "-P"'),
     "shadho status experiments/sin": None,
