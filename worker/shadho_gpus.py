@@ -112,7 +112,9 @@ def _known(name: str, cards: Sequence[Gpu]) -> Gpu:
 
 def _amd_seen(cards: list[Gpu], environment: Mapping[str, str]) -> list[Gpu]:
     """Return AMD's GPUs, of which HIP's variable numbers those that the lower layer's shows."""
-    rocr, hip = environment.get(ROCR), environment.get(HIP, environment.get(CUDA))
+    rocr, cuda = environment.get(ROCR), environment.get(CUDA)
+    # Slurm, where it does not know whose GPUs it has, gives the same numbers of the whole machine in CUDA's variable as in this one.
+    hip = environment.get(HIP, None if cuda == rocr else cuda)
     seen = cards if rocr is None else [_known(name, cards) for name in names_in(rocr)]
     if hip is None:
         return seen

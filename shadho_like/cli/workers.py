@@ -20,7 +20,7 @@ def worker_commands() -> None:
     """Put workers into a cluster's queue, see them, and take them out."""
 
 
-@worker_commands.command(context_settings={"ignore_unknown_options": False})
+@worker_commands.command()
 @click.option("--batch", "system_name", required=True, type=click.Choice(list(SYSTEMS)), help="The batch system.")
 @click.option("--name", "search", required=True, help="The driver's config.workqueue.name.")
 @click.option("-n", "--count", type=click.IntRange(min=1), default=1, show_default=True, help="How many workers.")

@@ -19,7 +19,7 @@ SCRIPTS = Path(__file__).parents[2] / "scripts/slurm"
 DEVICES = """
 from shadho_like import Shadho, rand
 command = '''sleep 0.3; echo '{"loss": 1, "device": "'$CUDA_VISIBLE_DEVICES'", "worker": "'$SLURM_ARRAY_TASK_ID'"}' > result.json'''
-opt = Shadho(command, {"x": rand.uniform(0, 1)}, name="devices", max_tasks=20, timeout=None)
+opt = Shadho(command, {"x": rand.uniform(0, 1)}, name="devices", max_tasks=40, timeout=None)
 opt.config.workqueue.name = "devices"
 opt.config.workqueue.address = "127.0.0.1"
 opt.config.workqueue.gpus = 1
@@ -90,7 +90,7 @@ def test_trials_see_the_device_that_slurm_gave(tmp_path: Path, slurm: Slurm) -> 
         assert "completed" in driver.communicate()[0]
         assert driver.returncode == 0
     trials = Result(tmp_path / "experiments/devices").trials
-    assert len(trials) == 20
+    assert len(trials) == 40
     assert {(str(trial.metrics["worker"]), str(trial.metrics["device"])) for trial in trials} == set(given.items())
     until(lambda: shadho(slurm, "status", "devices") == ["devices: none in a queue"], "the end of the workers")
 
@@ -165,6 +165,26 @@ def test_a_canceled_driver_stays_canceled(tmp_path: Path, slurm: Slurm) -> None:
     until(lambda: not slurm.run("squeue", "--noheader", "--job", job, check=False), "the end of the job")
     assert slurm.state(job) == "CANCELLED"
     assert "the driver goes on" not in (tmp_path / "driver.log").read_text()
+
+
+SIZES = {
+    "wq_worker.sbatch": ["--gres=gpu:1"],
+    "array.sbatch": ["--array=1-2", "--gres=gpu:1"],
+    "per_node.sbatch": ["--nodes=1", "--gres=gpu:2"],
+    "per_gpu.sbatch": ["--ntasks=2"],
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_trials_run_on_the_workers_of_the_scripts(tmp_path: Path, slurm: Slurm, name: str) -> None:
+    (tmp_path / "driver.py").write_text(DEVICES)
+    small = [*SIZES[name], "--cpus-per-task=1", "--mem=100M", f"--chdir={tmp_path}", "--output=worker.log"]
+    with running(["python", "driver.py"], tmp_path, slurm.environment) as driver:
+        limits = ["--memory", "200", "--disk", "1000"]
+        slurm.run("sbatch", *small, str(SCRIPTS / name), "devices", *limits)
+        assert "completed" in driver.communicate()[0], (tmp_path / "worker.log").read_text()
+    devices = {str(trial.metrics["device"]) for trial in Result(tmp_path / "experiments/devices").trials}
+    assert devices == ({"0"} if name == "wq_worker.sbatch" else {"0", "1"})
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in SCRIPTS.glob("*.sbatch")))

@@ -178,6 +178,8 @@ def test_a_list_is_believed_where_nothing_tells_more(install: Install, monkeypat
     monkeypatch.setattr("shadho_gpu_probe.nvidia", lambda: ([], ""))
     assert found({"CUDA_VISIBLE_DEVICES": "3,GPU-9"}) == ["3", "GPU-9"]
     assert found({"SLURM_JOB_GPUS": "1,3"}) == ["1", "3"]
+    # As Slurm sets them where it does not know whose they are.
+    assert found({"CUDA_VISIBLE_DEVICES": "1", "ROCR_VISIBLE_DEVICES": "1", "SLURM_JOB_GPUS": "1"}) == ["1"]
     assert found({}) == []
 
 
