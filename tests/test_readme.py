@@ -24,6 +24,7 @@ COMMANDS = {
     "pip install .": ("tests/test_house.py", "def test_pip_install"),
     "python scripts/benchmark/asha.py": ("tests/test_benchmarks.py", '["asha", "samplers"]'),
     "python scripts/benchmark/binary.py": ("tests/test_benchmarks.py", 'with_name("binary.py")'),
+    "python scripts/benchmark/faults.py": ("tests/test_benchmarks.py", '("faults", ["1", "2"]'),
     "python scripts/benchmark/overhead.py": ("tests/test_benchmarks.py", "scripts/benchmark/overhead.py"),
     "python examples/dummy_experiment.py num_parameters=2**5 --seed=1": ("tests/test_examples.py", '"num_parameters=2**5", "--seed=1"'),
     "python examples/runner_binary_search/driver.py": ("tests/test_examples.py", '"examples/runner_binary_search/driver.py"'),
