@@ -58,8 +58,7 @@ class LocalEngine:
             EngineError: the supervisor cannot start, or there are fewer GPUs than a trial asks for.
         """
         gpus = GpuShare(launch.resources, os.environ)
-        if gpus.slots is not None:
-            self._workers = min(self._workers, gpus.slots)
+        slots = self._workers if gpus.slots is None else min(self._workers, gpus.slots)
         launch = replace(launch, checkpoints=launch.checkpoints or launch.paths.checkpoints)
         if launch.objective is not None and shadho_worker.takes_context(launch.objective):
             launch = as_command(launch, launch.objective)
@@ -68,7 +67,7 @@ class LocalEngine:
         left = list(sandboxes.iterdir())
         self._supervision = _supervision()
         kind = CommandSlots if launch.objective is None else CallableSlots
-        self._slots = kind(launch, self._workers, self.now, self._supervision, gpus)
+        self._slots = kind(launch, slots, self.now, self._supervision, gpus)
         for entry in left:
             self._slots.discard(entry)
 
@@ -135,7 +134,7 @@ class LocalEngine:
 
     def status(self) -> EngineStatus:
         """Return the worker processes and slots."""
-        return EngineStatus(self._slots.workers() if self._slots else None, self._workers)
+        return EngineStatus(self._slots.workers(), self._slots.slots) if self._slots else EngineStatus(None, self._workers)
 
     def close(self) -> None:
         """Kill what runs, and leave no process and no sandbox."""
