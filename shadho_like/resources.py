@@ -1,4 +1,4 @@
-"""What a trial asks for. Plain data; how an engine meets it is the engine's affair."""
+"""What a trial asks for, and where there is what. Plain data; how an engine meets it is the engine's affair."""
 
 from __future__ import annotations
 
@@ -46,3 +46,20 @@ class ComputeClass:
     resource: str
     value: str | int | float
     max_queued_tasks: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What a compute class can take.
+
+    Attributes:
+        name: the class.
+        slots: how many attempts its workers run at once, as far as is known.
+        room: how many more attempts are wanted for it now, to wait included.
+        idle: how many it could begin with at once.
+    """
+
+    name: str
+    slots: int
+    room: int
+    idle: int

@@ -1,0 +1,87 @@
+"""By which rule a compute class takes its next attempt: measured run times, or SHADHO's ranks. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from shadho_like.dispatch.run_times import RunTimes
+
+Wait = Mapping[str, int]
+"""By leaf space, the one whose first attempt has the lowest trial number first: how many attempts began while that one waited."""
+
+
+class Rule(Protocol):
+    """Chooses for a compute class."""
+
+    def choose(self, compute_class: str, waits: Wait, now_s: float) -> str | None:
+        """Return the leaf space whose first attempt goes to this class; None to leave all of them to others."""
+
+
+class MeasuredCost:
+    """A class takes the attempt that it does best, for how long that one has waited.
+
+    That is max-weight scheduling with delays as weights (Andrews et al., Probability in the Engineering and Informational Sciences
+    18, 2004), which reaches the highest rate that the classes allow while every leaf space keeps the share of trials that the search
+    method gives it: one that is passed over waits longer, until its turn outweighs what another class would gain.
+
+    Args:
+        times: what trials take.
+    """
+
+    def __init__(self, times: RunTimes) -> None:
+        self._times = times
+
+    def choose(self, compute_class: str, waits: Wait, now_s: float) -> str | None:
+        """Return the leaf space with the greatest wait, each weighed by how much faster than usual it is on this class."""
+        times = self._times
+
+        def weight(leaf: str) -> float:
+            return waits[leaf] * times.of_leaf(leaf) / times.seconds(leaf, compute_class, now_s)
+
+        return max(waits, key=weight, default=None)
+
+
+class RankOrder:
+    """SHADHO's rule (Kinnison et al., WACV 2018): leaf spaces and classes in order, each leaf space at its own rank and the next.
+
+    The first class takes the leaf spaces of the highest rank, the last one those of the lowest.
+
+    Args:
+        classes: in the order in which they were declared.
+        ranks: gives the rank of each leaf space now.
+        strict: leave a class idle that has nothing of its own to do, as SHADHO does with what it has queued.
+    """
+
+    def __init__(self, classes: Sequence[str], ranks: Callable[[], Mapping[str, float]], *, strict: bool = False) -> None:
+        self._classes = list(classes)
+        self._ranks = ranks
+        self._strict = strict
+
+    def choose(self, compute_class: str, waits: Wait, now_s: float) -> str | None:
+        """Return the leaf space that waits longest, of those of the class; of all where it has none."""
+        own = self._own(compute_class)
+        mine = [leaf for leaf in waits if leaf in own]
+        if not mine and self._strict:
+            return None
+        return max(mine or waits, key=lambda leaf: waits[leaf], default=None)
+
+    def _own(self, compute_class: str) -> set[str]:
+        ranks = self._ranks()
+        leaves = sorted(ranks, key=lambda leaf: -ranks[leaf])
+        if compute_class not in self._classes:
+            self._classes.append(compute_class)
+        return {leaf for leaf, name in neighbours(leaves, self._classes) if name == compute_class}
+
+
+def neighbours(leaves: Sequence[str], classes: Sequence[str]) -> set[tuple[str, str]]:
+    """Return the pairs of two rankings, the longer one spread evenly over the shorter: each with the one at its rank and the next."""
+    swapped = len(classes) > len(leaves)
+    longer, shorter = (classes, leaves) if swapped else (leaves, classes)
+    pairs = set()
+    for place, one in enumerate(longer):
+        at = place * len(shorter) // len(longer)
+        beside = at + 1 if at < len(shorter) / 2 else at - 1
+        places = {at, min(max(beside, 0), len(shorter) - 1)}
+        pairs |= {(shorter[index], one) if swapped else (one, shorter[index]) for index in places}
+    return pairs

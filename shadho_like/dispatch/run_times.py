@@ -1,0 +1,130 @@
+"""How long the trials of each leaf space take on each compute class: an estimate from those that ran. Pure; times are passed in."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shadho_like.trial import AttemptId
+
+_WEIGHT = 3.0
+_WIDEST_GUESS = 4.0
+_STALE_SHARE = 1 / 16
+
+
+@dataclass(slots=True)
+class _Sum:
+    """What attempts that are over took: seconds, units of training, and how many they were."""
+
+    seconds: float = 0.0
+    work: float = 0.0
+    count: int = 0
+
+    def add(self, seconds: float, work: float, count: int = 1) -> None:
+        self.seconds += seconds
+        self.work += work
+        self.count += count
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    pair: tuple[str, str]
+    started_s: float
+    work: float
+
+
+class RunTimes:
+    """Seconds per unit of training, by leaf space and compute class.
+
+    A leaf space of which nothing has ended is guessed from the others and its complexity; a pair of leaf space and class, from its
+    leaf space and how fast the class is with others. Each guess counts as much as a few trials. An attempt that runs longer than
+    its pair is thought to take counts with its age: to leave it out would favour classes whose long trials are not over yet.
+
+    Args:
+        complexities: SHADHO's measure of each leaf space, in any unit; those that are not named are taken for average.
+    """
+
+    def __init__(self, complexities: Mapping[str, float] | None = None) -> None:
+        known = dict(complexities or {})
+        mean = math.fsum(known.values()) / len(known) if known else 1.0
+        self._guesses = {leaf: min(max(value / mean, 1 / _WIDEST_GUESS), _WIDEST_GUESS) for leaf, value in known.items() if mean}
+        self._pairs: defaultdict[tuple[str, str], _Sum] = defaultdict(_Sum)
+        self._leaves: defaultdict[str, _Sum] = defaultdict(_Sum)
+        self._classes: defaultdict[str, _Sum] = defaultdict(_Sum)
+        self._all = _Sum()
+        self._running: dict[AttemptId, _Running] = {}
+        self._running_of: defaultdict[tuple[str, str], dict[AttemptId, _Running]] = defaultdict(dict)
+        self._known: dict[tuple[str, str], tuple[float, float]] = {}
+
+    def started(self, attempt: AttemptId, leaf: str, compute_class: str, work: float, time_s: float) -> None:
+        """Take note that an attempt of so much training has begun."""
+        running = _Running((leaf, compute_class), time_s, work)
+        self._running[attempt] = self._running_of[running.pair][attempt] = running
+
+    def ended(self, attempt: AttemptId, time_s: float, *, counts: bool) -> None:
+        """Take note that an attempt runs no more; it counts if it did all of its training."""
+        running = self._running.pop(attempt, None)
+        if running is None:
+            return
+        del self._running_of[running.pair][attempt]
+        if counts:
+            self._add(*running.pair, max(0.0, time_s - running.started_s), running.work)
+
+    def _add(self, leaf: str, compute_class: str, seconds: float, work: float, count: int = 1) -> None:
+        for total in (self._pairs[leaf, compute_class], self._leaves[leaf], self._all):
+            total.add(seconds, work, count)
+        # A class is as fast as its trials are against the mean of their leaf spaces, as far as that is known now.
+        self._classes[compute_class].add(seconds, work * self.of_leaf(leaf), count)
+        self._known.pop((leaf, compute_class), None)
+
+    def of_leaf(self, leaf: str) -> float:
+        """Return the seconds that a unit of training takes, wherever it ran."""
+        mean = self._all.seconds / self._all.work if self._all.seconds else 1.0
+        unit = self._unit()
+        total = self._leaves[leaf]
+        guess = mean * self._guesses.get(leaf, 1.0)
+        return (total.seconds + _WEIGHT * unit * guess) / (total.work + _WEIGHT * unit)
+
+    def seconds(self, leaf: str, compute_class: str, now_s: float) -> float:
+        """Return the seconds that a unit of training of a leaf space takes on a class."""
+        pair = (leaf, compute_class)
+        until_s, known = self._known.get(pair, (-math.inf, 0.0))
+        if now_s >= until_s:
+            known = self._estimate(pair, now_s)
+            self._known[pair] = (now_s + known * self._unit() * _STALE_SHARE, known)
+        return known
+
+    def _estimate(self, pair: tuple[str, str], now_s: float) -> float:
+        leaf, compute_class = pair
+        of_class, total, unit = self._classes[compute_class], self._pairs[pair], self._unit()
+        weight = _WEIGHT * max(self._all.seconds / self._all.count, 1e-9) if self._all.count else 1.0
+        speed = (of_class.seconds + weight) / (of_class.work + weight)
+        seconds = total.seconds + _WEIGHT * unit * self.of_leaf(leaf) * speed
+        work = total.work + _WEIGHT * unit
+        mean = seconds / work
+        for running in self._running_of[pair].values():
+            age_s = now_s - running.started_s
+            if age_s > mean * running.work:
+                seconds += age_s
+                work += running.work
+        return seconds / work
+
+    def _unit(self) -> float:
+        """Return the training of an attempt, on average."""
+        return self._all.work / self._all.count if self._all.count else 1.0
+
+    def count(self, leaf: str, compute_class: str) -> int:
+        """Return how many attempts stand behind an estimate."""
+        return self._pairs[leaf, compute_class].count
+
+    def to_json(self) -> list[Any]:
+        """Return what is known of attempts that are over, as plain data."""
+        return [[*pair, total.seconds, total.work, total.count] for pair, total in sorted(self._pairs.items()) if total.count]
+
+    def restore(self, value: list[Any]) -> None:
+        """Take over what `to_json` gave."""
+        for leaf, compute_class, seconds, work, count in value:
+            self._add(leaf, compute_class, seconds, work, count)
