@@ -7,6 +7,11 @@ from typing import Protocol
 
 from shadho_like.dispatch.run_times import RunTimes
 
+# Waits differ by chance, too: without something added, that would decide more often than the classes do.
+_PATIENCE = 200
+# What is slower than this everywhere but on a class that has gone would otherwise wait for ever.
+_WIDEST = 8.0
+
 Wait = Mapping[str, int]
 """By leaf space, the one whose first attempt has the lowest trial number first: how many attempts began while that one waited."""
 
@@ -34,12 +39,11 @@ class MeasuredCost:
 
     def choose(self, compute_class: str, waits: Wait, now_s: float) -> str | None:
         """Return the leaf space with the greatest wait, each weighed by how much faster than usual it is on this class."""
-        times = self._times
+        return max(waits, key=lambda leaf: (_PATIENCE + waits[leaf]) * self._advantage(leaf, compute_class, now_s), default=None)
 
-        def weight(leaf: str) -> float:
-            return waits[leaf] * times.of_leaf(leaf) / times.seconds(leaf, compute_class, now_s)
-
-        return max(waits, key=weight, default=None)
+    def _advantage(self, leaf: str, compute_class: str, now_s: float) -> float:
+        ratio = self._times.of_leaf(leaf) / self._times.seconds(leaf, compute_class, now_s)
+        return min(max(ratio, 1 / _WIDEST), _WIDEST)
 
 
 class RankOrder:

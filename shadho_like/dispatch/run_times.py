@@ -10,7 +10,7 @@ from typing import Any
 
 from shadho_like.trial import AttemptId
 
-_WEIGHT = 3.0
+_WEIGHT = 20.0
 _WIDEST_GUESS = 4.0
 _STALE_SHARE = 1 / 16
 
@@ -40,7 +40,7 @@ class RunTimes:
     """Seconds per unit of training, by leaf space and compute class.
 
     A leaf space of which nothing has ended is guessed from the others and its complexity; a pair of leaf space and class, from its
-    leaf space and how fast the class is with others. Each guess counts as much as a few trials. An attempt that runs longer than
+    leaf space and how fast the class is with others. Each guess counts as much as twenty trials, so that a few long ones decide nothing. An attempt that runs longer than
     its pair is thought to take counts with its age: to leave it out would favour classes whose long trials are not over yet.
 
     Args:
