@@ -5,6 +5,10 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/environment.sh
 make_environment dev ".[dev]" || exit 1
+# The extra `dev` leaves it out: with what it draws in from PyPI it may take gigabytes.
+if [ -n "${CI:-}" ] && ! .venv/bin/python -c 'import scipy, torch' 2>/dev/null; then
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check scipy torch==2.13.0 || exit 1
+fi
 
 has_work_queue() {
     command -v work_queue_worker >/dev/null || return 1

@@ -72,3 +72,26 @@ _SECONDS = {
     "trial_timeout": ", or None for no limit",
     "preemption_timeout": "",
 }
+
+
+def check_metrics(metrics: Mapping[str, str], metric: str, *, smaller_is_better: bool, max_evals: int) -> None:
+    """Raise OptionError where what is said of one metric does not fit a search method that has several: it is the one to show.
+
+    Args:
+        metrics: minimize or maximize, by name; none for a method of one metric.
+        metric: as `Shadho` was given it, as are the others.
+        smaller_is_better: whether it is minimised.
+        max_evals: how often each sample is evaluated.
+    """
+    if not metrics:
+        return
+    direction = "minimize" if smaller_is_better else "maximize"
+    if metric not in metrics:
+        message = f"metric {metric!r} is none of the search method's metrics: give the one to show, {' or '.join(map(repr, metrics))}"
+        raise OptionError(message)
+    if metrics[metric] != direction:
+        message = f"the search method is to {metrics[metric]} {metric!r}: give smaller_is_better={not smaller_is_better} to Shadho"
+        raise OptionError(message)
+    if max_evals > 1:
+        message = "max_evals is for one metric; with several, evaluate the sample several times within the objective"
+        raise OptionError(message)

@@ -13,7 +13,9 @@ from typing import Any
 import shadho_worker
 
 from shadho_like import requests, searcher
-from shadho_like.arguments import check_numbers, positional, slice_of
+from shadho_like.arguments import check_metrics, check_numbers, positional, slice_of
+from shadho_like.checkpoint_policy import CheckpointPolicy
+from shadho_like.checkpoint_storage import CheckpointStorage
 from shadho_like.control import RunOptions
 from shadho_like.engine import ENGINES
 from shadho_like.engine.base import Engine, InputFile, Launch, OutputFile
@@ -24,6 +26,7 @@ from shadho_like.identity import check_unchanged, grown_keys
 from shadho_like.input_files import input_file, output_file, warn_of_missing
 from shadho_like.interrupts import SignalInterrupts
 from shadho_like.journal import Journal
+from shadho_like.keeping import shared_root
 from shadho_like.paths import ExperimentPaths
 from shadho_like.progress import Progress, print_result
 from shadho_like.registry import lookup
@@ -31,7 +34,7 @@ from shadho_like.resources import ComputeClass
 from shadho_like.result import Result
 from shadho_like.searcher import BuiltInMethod, Recipe, SearcherState, SearchMethod
 from shadho_like.settings import Settings
-from shadho_like.space import Space, as_space
+from shadho_like.space import Space, TrialGenerator, as_space, first_generator
 
 _QUEUED_TASKS = 100
 _CONCURRENCY = "max_concurrent_trials"
@@ -65,7 +68,10 @@ class Shadho:
         preemption_timeout: seconds that a trial has to take a checkpoint when it is asked to end; then it is killed.
         slice: after so many seconds, or so much training ("3 units"), a trial that takes checkpoints ends, to go on in another
             attempt: on Work Queue, where nothing reaches a running trial, this is what a pause waits for. None for no slices.
-        metric: the name of the searched metric where the objective returns several.
+        checkpoint_storage: where checkpoints are kept: `{"type": "shared_fs", "path": "/a/folder/that/all/machines/see"}`, or
+            `{"type": "transfer"}`, the default: they come back to the experiment's directory with the trials.
+        checkpoint_policy: how many are kept, by default `{"save_experiment_best": 0, "save_trial_best": 1, "save_trial_latest": 1}`.
+        metric: the name of the searched metric where the objective returns several; where all of them are searched, of the one to show.
         smaller_is_better: whether the metric is minimised.
         resume: whether to carry on where the directory holds this experiment; False refuses to.
 
@@ -98,6 +104,8 @@ class Shadho:
         trial_timeout: float | None = None,
         preemption_timeout: float = 60,
         slice: float | str | None = None,  # noqa: A002 - the option's name
+        checkpoint_storage: Mapping[str, Any] | CheckpointStorage | None = None,
+        checkpoint_policy: Mapping[str, int] | CheckpointPolicy | None = None,
         metric: str = "loss",
         smaller_is_better: bool = True,
         resume: bool = True,
@@ -121,6 +129,8 @@ class Shadho:
         seed = self._recipe.seed if seed is None else seed
         self._options = RunOptions(timeout, max_tasks, max_resubmissions, await_pending, preemption_timeout, slice is not None)
         self._slice_s, self._slice_length = slice_of(slice)
+        self._checkpoint_storage = CheckpointStorage.read(checkpoint_storage)
+        self._checkpoint_policy = CheckpointPolicy.read(checkpoint_policy)
         self._seed = seed
         self._engine = engine
         self._workers = workers
@@ -136,7 +146,9 @@ class Shadho:
         self.config = Settings.load()
         self.searcher_state = SearcherState()
         self.listeners: list[Callable[[Step], None]] = []
-        self._made_method(self._recipe.name, self._recipe.keys, 0)
+        made = self._made_method(self._recipe.name, self._recipe.keys, 0)
+        self._metrics = made.metrics if isinstance(made, BuiltInMethod) else {}
+        check_metrics(self._metrics, metric, smaller_is_better=smaller_is_better, max_evals=max_evals)
         if hyperparameters_per_task > 1 and callable(self._cmd) and shadho_worker.takes_context(self._cmd):
             message = "a training function that takes a context has a task for each trial: leave hyperparameters_per_task out"
             raise OptionError(message)
@@ -256,12 +268,14 @@ class Shadho:
 
     def _search(self, journal: Journal, engine: Engine, launch: Launch) -> Result:
         config = journal.config
+        self._space.generator = first_generator if journal.draws_as_first else TrialGenerator
         method, asked = self._made_method(**config["method"], seed=config["seed"]), self._described(config["seed"])
         grown = grown_keys(config, asked, method.extensible if isinstance(method, BuiltInMethod) else ())
         check_unchanged(config, asked if self._seed is None else self._described(self._seed), launch.paths.root, grown)
         if not self._resume and not journal.new:
             message = f"{launch.paths.root} holds this experiment already, and resume is False: give another name= or directory="
             raise OptionError(message)
+        launch = replace(launch, checkpoints=shared_root(journal, self._checkpoint_storage, launch.paths.root))
         experiment = Experiment(journal, method)
         self.searcher_state = experiment.state.searcher
         running, shown = 0, (self._metric, self._options.timeout_s, self._options.max_trials, os.path.relpath(launch.paths.root))
@@ -294,10 +308,14 @@ class Shadho:
             input_files=tuple(self._inputs),
             output_files=tuple(self._outputs),
             metric=self._metric,
+            other_metrics=tuple(name for name in self._metrics if name != self._metric),
+            # The mean of several evaluations is that of numbers.
+            any_json=self._custom is not None and self._evaluations == 1,
             evaluations=self._evaluations,
             trials_per_task=self._trials_per_task,
             resources=self.config.workqueue.resources(),
             trial_timeout_s=self._trial_timeout,
+            checkpoint_policy=self._checkpoint_policy,
             slice_s=self._slice_s,
             slice_length=self._slice_length,
         )

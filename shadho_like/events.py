@@ -8,7 +8,8 @@ from enum import Enum
 from typing import Any
 
 from shadho_like.errors import JournalError
-from shadho_like.trial import AttemptId, Failure, Outcome, Success, Trial
+from shadho_like.reports import Report, report_from_json
+from shadho_like.trial import AttemptId, Failure, Json, Outcome, Success, Trial
 
 
 class Action(str, Enum):
@@ -172,7 +173,8 @@ class AttemptFinished:
         head = ["attempt_finished", self.time_s, *self.attempt, self.started_s, self.host]
         if isinstance(self.outcome, Failure):
             return [*head, "failure", self.outcome.to_json()]
-        return [*head, self.outcome.metric, self.outcome.metrics]
+        more = [] if self.outcome.reported is None else [self.outcome.reported]
+        return [*head, self.outcome.metric, self.outcome.metrics, *more]
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +191,20 @@ class AttemptLost:
         return ["attempt_lost", self.time_s, *self.attempt, self.host, self.reason]
 
 
-EngineEvent = AttemptStarted | AttemptFinished | AttemptLost
+@dataclass(frozen=True, slots=True)
+class AttemptReported:
+    """An attempt that runs said how it goes, in one or several reports."""
+
+    time_s: float
+    attempt: AttemptId
+    reports: tuple[Report, ...]
+
+    def to_json(self) -> list[Any]:
+        """Return the plain form."""
+        return ["attempt_reported", self.time_s, *self.attempt, [report.to_json() for report in self.reports]]
+
+
+EngineEvent = AttemptStarted | AttemptReported | AttemptFinished | AttemptLost
 Event = RunStarted | RunStopping | Requested | Continued | PatienceEnded | EngineEvent
 
 
@@ -206,9 +221,15 @@ def event_from_json(value: list[Any]) -> Event:
     return _READERS[kind](*rest)
 
 
-def _finished(time_s: float, trial: int, attempt: int, started_s: float, host: str, metric: Any, metrics: Any) -> AttemptFinished:
-    outcome = Failure.from_json(metrics) if metric == "failure" else Success(metric, metrics)
+def _finished(
+    time_s: float, trial: int, attempt: int, started_s: float, host: str, metric: Any, metrics: Any, reported: Json = None
+) -> AttemptFinished:
+    outcome = Failure.from_json(metrics) if metric == "failure" else Success(metric, metrics, reported)
     return AttemptFinished(time_s, AttemptId(trial, attempt), started_s, host, outcome)
+
+
+def _reported(time_s: float, trial: int, attempt: int, reports: list[Any]) -> AttemptReported:
+    return AttemptReported(time_s, AttemptId(trial, attempt), tuple(map(report_from_json, reports)))
 
 
 def _ending(value: str | bool) -> Ending:
@@ -225,6 +246,7 @@ _READERS: Mapping[str, Callable[..., Event]] = {
     "continued": lambda time_s, keys, trials: Continued(time_s, keys, tuple(map(Trial.from_json, trials))),
     "patience_ended": PatienceEnded,
     "attempt_started": lambda time_s, trial, attempt, host: AttemptStarted(time_s, AttemptId(trial, attempt), host),
+    "attempt_reported": _reported,
     "attempt_finished": _finished,
     "attempt_lost": lambda time_s, trial, attempt, host, reason: AttemptLost(time_s, AttemptId(trial, attempt), host, reason),
 }

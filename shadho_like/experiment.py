@@ -8,15 +8,14 @@ import socket
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from shadho_like import checkpoint
 from shadho_like.control import Control, Interrupts, RunOptions
 from shadho_like.dispatch import WaitingAttempts
 from shadho_like.engine.base import Engine, EngineStatus, Launch, Notice
 from shadho_like.errors import MethodError
 from shadho_like.events import AttemptFinished, AttemptLost, Continued, Ending, Event, RunStarted, StopReason, event_from_json
 from shadho_like.journal import UNANSWERED, Journal, dump_operations
+from shadho_like.keeping import Keeping
 from shadho_like.method_record import MethodRecord
 from shadho_like.phase import Phase
 from shadho_like.searcher.base import BuiltInMethod, SearchMethod
@@ -90,7 +89,7 @@ class Experiment:
         self._waiting = WaitingAttempts()
         self._running: set[AttemptId] = set()
         self._stopped = 0
-        self._checkpoints = Path()
+        self._keeping: Keeping | None = None
         self._notices: list[str] = []
         self._read_back()
 
@@ -126,7 +125,7 @@ class Experiment:
         Raises:
             EngineError, JournalError, MethodError: it cannot go on; all that was yielded as done is kept.
         """
-        self._checkpoints = launch.paths.checkpoints
+        self._keeping = Keeping(self._journal, launch, self.state)
         try:
             engine.open(launch)
             began_s = engine.now()
@@ -134,6 +133,7 @@ class Experiment:
                 began_s, uuid.uuid4().hex, socket.gethostname(), os.getpid(), options.max_trials, options.max_restarts
             )
             self._take(engine, identity, [])
+            self._notices += self._keeping.take_up(began_s)
             control = Control(
                 self.state, options, interrupts, launch.paths.requests, self._extension, asks=engine.asks, began_s=began_s
             )
@@ -143,6 +143,7 @@ class Experiment:
                 yield self._pass(engine, control, interrupts, began_s)
             if self._notices:
                 yield self._step(engine, engine.now() - began_s)
+            self._keeping.settle()
             self._save_snapshot()
         finally:
             engine.close()
@@ -227,8 +228,8 @@ class Experiment:
                 engine.cancel(gone)
             if turn.asked:
                 engine.ask(turn.asked)
-        if self._checkpoints.is_dir():
-            self._prune(turns)
+        if self._keeping is not None:
+            self._notices += self._keeping.remove()
         if self.state.turn - self._snapshot_turn > self._turns_between_snapshots:
             self._save_snapshot()
 
@@ -236,12 +237,6 @@ class Experiment:
     def _turns_between_snapshots(self) -> int:
         trials = len(self.state.searcher.trials_created)
         return max(_TURNS_BETWEEN_SNAPSHOTS, self._snapshot_size // _CHARACTERS_PER_TURN, trials // _TRIALS_PER_TURN)
-
-    def _prune(self, turns: Sequence[Turn]) -> None:
-        """Let go of checkpoints that nothing goes on from: all but the newest of each trial."""
-        needed = self.state.starting_points()
-        for trial in {trial.number for turn in turns for trial in turn.trials} - needed:
-            checkpoint.prune(self._checkpoints, trial)
 
     def _append(self, turns: Sequence[Turn]) -> None:
         if turns:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,8 @@ from typing import Any
 import yaml
 
 from shadho_like import searcher
+from shadho_like.checkpoint_policy import CheckpointPolicy
+from shadho_like.checkpoint_storage import CheckpointStorage
 from shadho_like.errors import OptionError, SpaceError, nearest
 from shadho_like.searcher import BuiltInMethod
 from shadho_like.space import Space
@@ -21,7 +23,10 @@ RESOURCES: Mapping[str, str] = {"slots_per_trial": "gpus", "cores": "cores", "me
 CUSTOM = "custom"
 """The searcher whose method the user's own program brings."""
 
-_KEYS = ("description", "engine", "entrypoint", "hyperparameters", "labels", "max_restarts", "name", "resources", "searcher")
+_KEYS = (
+    *("checkpoint_policy", "checkpoint_storage", "description", "engine", "entrypoint", "hyperparameters", "labels", "max_restarts"),
+    *("name", "resources", "searcher"),
+)
 _SEARCHER_KEYS = ("metric", "name", "smaller_is_better")
 _UNITS = ("batches", "epochs", "records")
 _LENGTHS = ("max_length",)
@@ -66,6 +71,8 @@ class ExperimentConfig:
         max_restarts: how often a trial is tried again after its own code failed; None if nothing is said.
         engine: where trials run.
         resources: what one trial needs, as in the file.
+        checkpoint_storage: where checkpoints are kept.
+        checkpoint_policy: which of them.
     """
 
     name: str | None
@@ -75,6 +82,8 @@ class ExperimentConfig:
     max_restarts: int | None = None
     engine: str = "auto"
     resources: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint_storage: CheckpointStorage = field(default_factory=CheckpointStorage)
+    checkpoint_policy: CheckpointPolicy = field(default_factory=CheckpointPolicy)
 
 
 def read_config(source: Mapping[str, Any] | str | Path) -> ExperimentConfig:
@@ -121,6 +130,15 @@ def _faults(config: Mapping[str, Any]) -> Iterator[str]:
         if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
             yield f"{key} must be {'a whole number' if kind is int else 'a string'}, not {value!r:.80}"
     yield from _key_faults("resources.", config.get("resources") or {}, tuple(RESOURCES), ())
+    readers: tuple[tuple[str, Callable[[Any], Any]], ...] = (
+        ("checkpoint_storage", CheckpointStorage.read),
+        ("checkpoint_policy", CheckpointPolicy.read),
+    )
+    for key, read in readers:
+        try:
+            read(config.get(key))
+        except OptionError as error:
+            yield str(error)
     wanted = config.get("searcher", {})
     needed = _key_faults("searcher.", wanted, _SEARCHER_KEYS if _is_custom(wanted) else None, ("name", "metric"))
     yield from needed
@@ -173,6 +191,8 @@ def _made(config: Mapping[str, Any], space: Space) -> ExperimentConfig:
         config.get("max_restarts"),
         config.get("engine") or "auto",
         config.get("resources") or {},
+        CheckpointStorage.read(config.get("checkpoint_storage")),
+        CheckpointPolicy.read(config.get("checkpoint_policy")),
     )
 
 

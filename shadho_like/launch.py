@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from shadho_like.checkpoint_policy import CheckpointPolicy
 from shadho_like.paths import ExperimentPaths
 from shadho_like.resources import Resources
 
@@ -52,8 +53,11 @@ class Launch:
         objective: a Python callable, evaluated as `shadho_worker.run` would.
         input_files, output_files: what travels besides the files of the wire format.
         metric: the name of the searched metric.
+        other_metrics: the names of what must be a number in each result besides, for a search method of several metrics.
+        any_json: whether the search method takes any JSON value in the metric's place.
         evaluations: how often each sample is evaluated; the metric is the mean.
         checkpoints: the folder of the checkpoints, if workers see it too; None if checkpoints travel with the attempts.
+        checkpoint_policy: which of them are kept.
         trials_per_task: how many trials share one task, each with a result of its own.
         resources: what one task needs.
         slice_s, slice_length: an attempt that takes checkpoints ends after this time, or this much training; None for no such end.
@@ -67,8 +71,11 @@ class Launch:
     input_files: tuple[InputFile, ...] = ()
     output_files: tuple[OutputFile, ...] = ()
     metric: str = "loss"
+    other_metrics: tuple[str, ...] = ()
+    any_json: bool = False
     evaluations: int = 1
     checkpoints: Path | None = None
+    checkpoint_policy: CheckpointPolicy = field(default_factory=CheckpointPolicy)
     trials_per_task: int = 1
     resources: Resources = field(default_factory=Resources)
     slice_s: float | None = None

@@ -119,12 +119,15 @@ class Progress:
 def print_result(result: Result) -> None:
     """Print the optimum, the counts, why trials failed, and where everything is."""
     counts, best = result.counts, result.best_trial
-    print(f"Optimal {result.metric}: {'none, for no trial completed' if best is None else best.metric}")
+    completed, failed = counts.get("COMPLETED", 0), counts.get("FAILED", 0)
+    why = "reported a number" if completed else "completed"
+    print(f"Optimal {result.metric}: {f'none, for no trial {why}' if best is None else best.metric}")
     if best is not None:
         print(f"With hyperparameters: {json.dumps(best.hparams)}")
     if best is not None and best.metrics:
         print(f"And other results: {json.dumps(best.metrics)}")
-    completed, failed = counts.get("COMPLETED", 0), counts.get("FAILED", 0)
+    if len(result.metrics) > 1:
+        print(f"Trials that no other beats in {', '.join(result.metrics)}: {len(result.best_trials)}, see result.best_trials")
     said = [f"{completed} completed", f"{failed} failed", f"{result.running} running when it stopped"]
     print(f"Trials: {', '.join(said)}; {result.lost} attempts lost to machines")
     if failed:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from shadho_like.errors import OptionError
 from shadho_like.journal import JournalReader
+from shadho_like.pareto import pareto_front
 from shadho_like.table import write_csv
 from shadho_like.trial import Hyperparameters, Trial
 
@@ -56,6 +57,20 @@ class Result:
     def best_value(self) -> float | None:
         """The best trial's metric, or None."""
         return self.best_trial.metric if self.best_trial else None
+
+    @property
+    def metrics(self) -> Mapping[str, str]:
+        """Minimize or maximize for each metric that was searched, by its name."""
+        direction = "minimize" if self._config["smaller_is_better"] else "maximize"
+        several: Mapping[str, str] | None = self._config["method"]["keys"].get("metrics")
+        return several or {self.metric: direction}
+
+    @cached_property
+    def best_trials(self) -> list[Trial]:
+        """The trials that no other beats: the Pareto front where several metrics were searched, else the best one."""
+        if len(self.metrics) == 1:
+            return [self.best_trial] if self.best_trial else []
+        return pareto_front(self.trials, self.metrics, self.metric)
 
     @cached_property
     def trials(self) -> list[Trial]:

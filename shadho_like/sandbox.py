@@ -58,6 +58,7 @@ def _trial_json(launch: Launch, attempt: Attempt) -> dict[str, Any]:
         "slice_s": launch.slice_s,
         "slice_length": launch.slice_length,
         "metric": launch.metric,
+        "any_json": launch.any_json,
         "evaluations": launch.evaluations,
     }
 
@@ -93,8 +94,8 @@ def save_objective(objective: Callable[..., Any], path: Path) -> None:
     partial.replace(path)
 
 
-def outcome_of(result: Any, metric: str) -> Outcome:
-    """Return the outcome that a result says: a result object, or a number or mapping as an objective may return it."""
+def outcome_of(result: Any, launch: Launch) -> Outcome:
+    """Return the outcome that a result says: a result object, or what an objective may return."""
     if isinstance(result, dict) and result.get("status") == "failed":
         kind = _RESULT_KINDS.get(str(result.get("kind")), FailureKind.ERROR)
         message = shadho_worker.one_line(str(result.get("message") or "it failed without saying why"))
@@ -102,17 +103,42 @@ def outcome_of(result: Any, metric: str) -> Outcome:
         return Failure(kind, message, shadho_worker.encodable(trace))
     if isinstance(result, dict) and result.get("status") == "preempted":
         return Failure(FailureKind.PREEMPTED, "it was asked to end, and took a checkpoint")
-    if isinstance(result, dict) and result.get("status") == "completed" and "metric" in result:
-        metrics = result.get("metrics")
-        result = {**(metrics if isinstance(metrics, dict) else {}), metric: result["metric"]}
-    checked = shadho_worker.result_of(result, metric)
+    if isinstance(result, dict) and result.get("status") == "completed":
+        result = _returned(result, launch)
+    checked = shadho_worker.result_of(result, launch.metric, launch.any_json)
+    if checked["status"] != "completed":
+        return Failure(FailureKind.BAD_RESULT, checked["message"])
+    if launch.any_json and "reported" in checked:
+        return _of_any_json(checked["reported"], launch.metric)
+    reported = {launch.metric: checked["metric"], **checked["metrics"]} if launch.other_metrics else None
+    for name in launch.other_metrics:
+        if (other := shadho_worker.result_of(reported, name))["status"] != "completed":
+            return Failure(FailureKind.BAD_RESULT, other["message"])
+    return Success(checked["metric"], checked["metrics"], reported)
+
+
+def _returned(result: dict[str, Any], launch: Launch) -> Any:
+    """Return what an objective returned, from a result object that says that it did."""
+    if launch.any_json and "reported" in result:
+        return result["reported"]
+    if "metric" not in result:
+        return result
+    metrics = result.get("metrics")
+    if launch.any_json and not metrics:
+        return result["metric"]
+    return {**(metrics if isinstance(metrics, dict) else {}), launch.metric: result["metric"]}
+
+
+def _of_any_json(reported: Any, metric: str) -> Success:
+    """Return the outcome for a method that takes any JSON value; the number in it, if there is one, is what people are shown."""
+    checked = shadho_worker.result_of(reported, metric)
     if checked["status"] == "completed":
-        return Success(checked["metric"], checked["metrics"])
-    return Failure(FailureKind.BAD_RESULT, checked["message"])
+        return Success(checked["metric"], checked["metrics"], None if type(reported) in {int, float} else reported)
+    return Success(None, reported if isinstance(reported, dict) else {metric: reported}, reported)
 
 
 def read_results(
-    folder: Path, attempts: Sequence[AttemptId], metric: str, failure: Failure | None
+    folder: Path, attempts: Sequence[AttemptId], launch: Launch, failure: Failure | None
 ) -> dict[AttemptId, Outcome | None]:
     """Return what became of each attempt that shared a folder; None for one that was never begun and is to run again.
 
@@ -123,12 +149,12 @@ def read_results(
     Args:
         folder: where they ran, with their output still in it.
         attempts: in the order of the batch.
-        metric: the name of the searched metric.
+        launch: what they ran.
         failure: what the exit status said; None if the command ended well.
     """
     if len(attempts) == 1 and not os.path.lexists(folder / shadho_worker.RESULTS_FILE):
-        return {attempts[0]: _read_result(folder, metric, failure)}
-    lines = _read_lines(folder, metric)
+        return {attempts[0]: _read_result(folder, launch, failure)}
+    lines = _read_lines(folder, launch)
     outcomes: dict[AttemptId, Outcome | None] = {attempt: lines.get(attempt.trial) for attempt in attempts}
     missing = [attempt for attempt, outcome in outcomes.items() if outcome is None]
     if failure is None:
@@ -138,8 +164,8 @@ def read_results(
     return {**outcomes, **dict.fromkeys(missing[:1], failure)}
 
 
-def _read_result(folder: Path, metric: str, failure: Failure | None) -> Outcome:
-    said, outcome = _result_file(folder, metric)
+def _read_result(folder: Path, launch: Launch, failure: Failure | None) -> Outcome:
+    said, outcome = _result_file(folder, launch)
     said = said or (isinstance(outcome, Failure) and outcome.kind is FailureKind.PREEMPTED)
     if failure is None or said:
         if isinstance(outcome, Success) or outcome.log_tail:
@@ -150,7 +176,7 @@ def _read_result(folder: Path, metric: str, failure: Failure | None) -> Outcome:
     return failure
 
 
-def _result_file(folder: Path, metric: str) -> tuple[bool, Outcome]:
+def _result_file(folder: Path, launch: Launch) -> tuple[bool, Outcome]:
     """Return what `result.json` says, and whether it says itself that and why the trial failed."""
     try:
         result = _parse(read_regular(folder / shadho_worker.RESULT_FILE, _LARGEST_RESULT))
@@ -160,10 +186,10 @@ def _result_file(folder: Path, metric: str) -> tuple[bool, Outcome]:
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         return False, Failure(FailureKind.BAD_RESULT, f"{shadho_worker.RESULT_FILE}: {shadho_worker.one_line(reason)}")
-    return isinstance(result, dict) and result.get("status") == "failed", outcome_of(result, metric)
+    return isinstance(result, dict) and result.get("status") == "failed", outcome_of(result, launch)
 
 
-def _read_lines(folder: Path, metric: str) -> dict[int, Outcome]:
+def _read_lines(folder: Path, launch: Launch) -> dict[int, Outcome]:
     """Return the outcomes in `results.jsonl` by trial; a line that is torn or foreign is as good as none."""
     try:
         data = read_regular(folder / shadho_worker.RESULTS_FILE, _LARGEST_BATCH)
@@ -176,7 +202,7 @@ def _read_lines(folder: Path, metric: str) -> dict[int, Outcome]:
         except ValueError:
             continue
         if isinstance(result, dict) and type(trial := result.pop("trial", None)) is int:
-            outcomes.setdefault(trial, outcome_of(result, metric))
+            outcomes.setdefault(trial, outcome_of(result, launch))
     return outcomes
 
 

@@ -11,7 +11,7 @@ from shadho_like.errors import MethodError
 from shadho_like.operations import LATEST_OF, Close, Create, ExitedReason, Operation, Progress, Shutdown, ValidateAfter, operation_from_json
 from shadho_like.phase import Phase
 from shadho_like.searcher.base import BuiltInMethod, SearcherState
-from shadho_like.trial import Failure, RequestId, Trial, TrialState, trial_seed
+from shadho_like.trial import Failure, Json, RequestId, Trial, TrialState, trial_seed
 from shadho_like.trial_table import TrialTable
 
 
@@ -79,8 +79,8 @@ class Search:
         """Ask for the first trials."""
         self._carry_out(self._ask(self.method.initial_operations))
 
-    def validated(self, trial: Trial, metric: float) -> None:
-        """Tell the method of a trial's metric at the length that it reached, and do what it says."""
+    def validated(self, trial: Trial, metric: Json) -> None:
+        """Tell the method of a trial's metric, or of what it takes instead, at the length that it reached, and do what it says."""
         self.told.trial_progress[trial.request_id] = trial.length
         self._carry_out(self._ask(self.method.on_validation_completed, trial.request_id, metric, trial.length))
         now = self._trials.get(trial.number)

@@ -70,6 +70,8 @@ class LocalSearchRunner:
             max_resubmissions=_MAX_RESTARTS if config.max_restarts is None else config.max_restarts,
             timeout=None,
             engine=config.engine,
+            checkpoint_storage=config.checkpoint_storage,
+            checkpoint_policy=config.checkpoint_policy,
         )
         for path in (*_entries(model_dir), *(includes or ())):
             opt.add_input_file(path)
@@ -111,6 +113,8 @@ class CoreSearchRunner(LocalSearchRunner):
     ) -> str:
         """Run the search to its end, from where the latest checkpoint has it, and complete the trial with the best metric.
 
+        Where its trials reported no numbers, with 0.
+
         Raises:
             OptionError, MethodError: as `LocalSearchRunner.run`.
         """
@@ -118,8 +122,9 @@ class CoreSearchRunner(LocalSearchRunner):
             with self._context.latest_checkpoint as path:
                 shutil.copytree(path, self._directory)
         experiment_id = super().run(exp_config, model_dir, includes)
+        numberless = self.best_value is None and self.state.trial_progress
         for operation in self._context.searcher.operations():
-            operation.report_completed(self.best_value)
+            operation.report_completed(0.0 if numberless else self.best_value)
         return experiment_id
 
     def _on_step(self, opt: Shadho, step: Step) -> None:

@@ -15,6 +15,7 @@ from shadho_like.events import (
     Action,
     AttemptFinished,
     AttemptLost,
+    AttemptReported,
     AttemptStarted,
     Continued,
     Ending,
@@ -27,6 +28,7 @@ from shadho_like.events import (
 )
 from shadho_like.operations import ExitedReason
 from shadho_like.phase import Phase
+from shadho_like.reports import Lost, Saved
 from shadho_like.search import Search
 from shadho_like.searcher.base import BuiltInMethod, SearcherState
 from shadho_like.trial import AttemptRecord, Failure, FailureKind, Success, Trial, TrialState
@@ -138,6 +140,14 @@ class ExperimentState:
         asks = self.phase in {Phase.PAUSED, Phase.CANCELING} or (self.stopping is not None and self.stopping.ending is Ending.ASK)
         return asks and bool(self._trials.wanted)
 
+    def open_trials(self) -> list[int]:
+        """Return the trials that are not over."""
+        return [trial.number for trial in self._trials]
+
+    def is_open(self, trial: int) -> bool:
+        """Return whether a trial is not over."""
+        return self._trials.get(trial) is not None
+
     def starting_points(self) -> set[int]:
         """Return the trials from whose checkpoints others begin that have none of their own yet."""
         begins = (trial.start_from for trial in self._trials if trial.validated == 0)
@@ -165,6 +175,8 @@ class ExperimentState:
             self._attempt_started(event)
         elif isinstance(event, AttemptLost):
             self._attempt_lost(event)
+        elif isinstance(event, AttemptReported):
+            self._attempt_reported(event)
         elif isinstance(event, RunStarted):
             self._run_started(event)
         elif isinstance(event, RunStopping):
@@ -252,6 +264,17 @@ class ExperimentState:
         trial = self._trials.move(trial, TrialState.RUNNING, started_s=trial.started_s or event.time_s, host=event.host)
         self._trials.record(trial, "RUNNING", event.time_s)
 
+    def _attempt_reported(self, event: AttemptReported) -> None:
+        """Count a checkpoint as progress; all else that is reported is for people."""
+        trial = self._trials.of_wanted(event.attempt)
+        if trial.lost and any(isinstance(report, Saved) for report in event.reports):
+            self._trials.keep(replace(trial, lost=0))
+        for report in event.reports:
+            if isinstance(report, Lost):
+                which = f"checkpoint {report.id}" if report.id else "a checkpoint"
+                notice = f"{which} is lost, and trial {trial.number} goes on from the one before, if there is one: {report.reason}"
+                self._trials.draft.notices.append(notice)
+
     def _attempt_lost(self, event: AttemptLost) -> None:
         trial = self._trials.of_wanted(event.attempt)
         self.lost_attempts += 1
@@ -296,10 +319,13 @@ class ExperimentState:
     def _validated(self, trial: Trial, outcome: Success) -> None:
         validated = replace(trial, metric=outcome.metric, metrics=outcome.metrics, validated=trial.length, lost=0)
         trial = self._trials.move(validated, TrialState.PAUSED)
-        best = self.best
-        if best is None or (outcome.metric < best.metric if self._smaller_is_better else outcome.metric > best.metric):
-            self.best = Best(trial.number, outcome.metric)
-        self._search.validated(trial, outcome.metric)
+        if outcome.metric is not None:
+            self._consider_best(trial.number, outcome.metric)
+        self._search.validated(trial, outcome.told)
+
+    def _consider_best(self, trial: int, metric: float) -> None:
+        if self.best is None or (metric < self.best.metric if self._smaller_is_better else metric > self.best.metric):
+            self.best = Best(trial, metric)
 
     def _failed(self, trial: Trial, failure: Failure) -> None:
         if failure.kind is FailureKind.INVALID_HP:
@@ -319,7 +345,7 @@ class ExperimentState:
 
     def _exit_early(self, trial: Trial, failure: Failure, reason: ExitedReason) -> None:
         self._search.failed(trial, failure, reason)
-        if reason is ExitedReason.ERRORED and self.best is None:
+        if reason is ExitedReason.ERRORED and not self.searcher.trial_progress:
             self._look_for_failures_alike(failure)
 
     def _look_for_failures_alike(self, failure: Failure) -> None:

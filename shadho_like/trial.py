@@ -113,10 +113,22 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Success:
-    """What an attempt brought back: the searched metric, and any other values that the objective returned with it."""
+    """What an attempt brought back.
 
-    metric: float
+    Attributes:
+        metric: the searched metric; None if no number was reported, which only a user's own search method takes.
+        metrics: any other values that the objective returned with it.
+        reported: what the search method is told instead of the metric, where that is more than one number.
+    """
+
+    metric: float | None
     metrics: Mapping[str, Json] = field(default_factory=dict)
+    reported: Json = None
+
+    @property
+    def told(self) -> Json:
+        """What the search method is told."""
+        return self.metric if self.reported is None else self.reported
 
 
 Outcome = Success | Failure

@@ -5,10 +5,18 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from measure import Ratio, in_fresh_process, side_by_side
+from parts import need
+from problems import PROBLEMS
+from samplers import Compared, chance_of_losing, missing
+from samplers import ours as best_of_ours
+from samplers import theirs as best_of_theirs
 from searches import bare_work_queue, optuna, optuna_processes, ours, ours_grown, ours_on_work_queue
 from simulate import play
 
@@ -56,6 +64,49 @@ def test_overhead_prints_a_table() -> None:
     assert "| the driver's memory after 100,000 trials, to 250 MB |" in done.stdout
 
 
+MINIMA: Mapping[str, Mapping[str, Any]] = {
+    "Branin": {"x": math.pi, "y": 2.275},
+    "Hartmann 6": dict(zip((f"x{n}" for n in range(6)), (0.20169, 0.150011, 0.476874, 0.275332, 0.311652, 0.6573), strict=True)),
+    "Rosenbrock 10": {f"x{n}": 1.0 for n in range(10)},
+    "mixed": {
+        "scaling": "deviation",
+        "model": {"net": {"layers": 4, "rate": 10**-2.5, "width": 128, "activation": "relu"}},
+    },
+}
+
+
+@pytest.mark.parametrize("name", sorted(PROBLEMS))
+def test_samplers_are_compared_over_the_same_spaces(name: str) -> None:
+    need("optuna", "sklearn")
+    import optuna
+
+    problem = PROBLEMS[name]
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    for _ in range(20):
+        problem.space.validate(problem.suggest(study.ask()))
+    if name in MINIMA:
+        problem.space.validate(MINIMA[name])
+        assert problem.loss(MINIMA[name]) == pytest.approx(problem.least, abs=1e-5)
+    assert problem.loss(problem.space.sample(np.random.default_rng(1))) > problem.least
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "gp", "cmaes"])
+def test_a_sampler_here_and_by_itself(sampler: str) -> None:
+    need("optuna", *{"gp": ("torch", "scipy"), "cmaes": ("cmaes",)}.get(sampler, ()))
+    assert not missing(PROBLEMS["mixed"], sampler)
+    assert 0 <= best_of_ours("mixed", sampler, 1, trials=13) < 1
+    assert 0 <= best_of_theirs("mixed", sampler, 1, trials=13) < 1
+
+
+def test_chances_of_losing() -> None:
+    equal, behind = Compared([1, 2, 3, 4], [1, 2, 3, 4]), Compared(range(10, 20), range(10))
+    assert (equal.wins, behind.wins) == (8, 0)
+    assert chance_of_losing([equal]) == 0.5
+    assert chance_of_losing([equal, behind]) < 0.01
+    assert chance_of_losing([Compared([1, 1], [1, 1])]) == 0.5
+
+
 def test_a_search_played_in_a_simulated_cluster() -> None:
     method = searcher.create("random", {"x": rand.uniform(0, 1)}, seed=1, max_trials=50, max_concurrent_trials=4, max_length=2)
     world = World(lambda _, length: 10.0 * length, lambda hparams, _: float(hparams["x"]), workers=4)
@@ -65,12 +116,15 @@ def test_a_search_played_in_a_simulated_cluster() -> None:
     assert 0 < whole.decision_s < 1
 
 
-@pytest.mark.parametrize(("script", "argument"), [("asha", "0"), ("binary", "2")])
-def test_the_benchmarks_of_search_methods_print_a_table(script: str, argument: str) -> None:
-    command = [sys.executable, str(OVERHEAD.with_name(f"{script}.py")), argument]
+@pytest.mark.parametrize("script", ["asha", "samplers"])
+def test_a_benchmark_of_no_seeds(script: str) -> None:
+    command = [sys.executable, str(OVERHEAD.with_name(f"{script}.py")), "0"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if script == "asha":
-        assert (done.returncode, done.stderr) == (2, "how many seeds? A whole number of at least 1, not '0'\n")
-        return
+    assert (done.returncode, done.stderr) == (2, "how many seeds? A whole number of at least 1, not '0'\n")
+
+
+def test_the_benchmark_of_binary_search_prints_a_table() -> None:
+    command = [sys.executable, str(OVERHEAD.with_name("binary.py")), "2"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode in {0, 1}, done.stderr
     assert "| 16 slots, lognormal run times |" in done.stdout

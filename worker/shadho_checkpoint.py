@@ -1,4 +1,4 @@
-"""Checkpoints as a trial saves and finds them: directories with a manifest, each there whole or not at all.
+"""What a checkpoint is on the disk: a directory with a manifest of its files, there whole or not at all; and how it travels.
 
 Standard library and Python 3.8 only. A checkpoint's id is TRIAL.ATTEMPT.NUMBER; it lies in `<root>/TRIAL/<id>`, with the sizes and
 checksums of its files in a manifest. Where the driver sees no folder of the worker's, the newest one travels as an archive.
@@ -13,18 +13,20 @@ import re
 import shutil
 import stat
 import tarfile
-from contextlib import contextmanager, suppress
+import threading
+import zlib
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Callable, Iterator
+from typing import Any
 
 MANIFEST_FILE = "shadho_checkpoint.json"
 ARCHIVE_FILE = "checkpoint.tar"
 INCOMING_FILE = "latest_checkpoint.tar"
-ID = re.compile(r"(\d{1,18})\.(\d{1,9})\.(\d{1,9})")
+PARTIAL = ".partial-"
+ID = re.compile(r"(\d{1,18})\.(\d{1,9})\.(\d{1,9})", re.ASCII)
 
-_READ_BYTES = 4 * 1024 * 1024
-_PARTIAL = ".partial-"
+_READ_BYTES = 1024 * 1024
+_PIECE_BYTES = 64 * 1024 * 1024
 _LARGEST_MANIFEST = 64 * 1024 * 1024
 
 
@@ -41,12 +43,20 @@ class Checkpoint:
         path: its directory.
         length: how far training was.
         metadata: as given to `store_path`.
+        size: of its files together, in bytes.
+        checksum: over its files' names, sizes and checksums.
     """
 
     id: str
     path: str
     length: float
     metadata: dict[str, Any]
+    size: int
+    checksum: str
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the driver is told of it."""
+        return {name: getattr(self, name) for name in ("id", "length", "metadata", "size", "checksum")}
 
     def __enter__(self) -> str:
         """Return its path."""
@@ -78,6 +88,46 @@ def ids(root: str, trial: int) -> list[str]:
     return [".".join(map(str, part)) for part in parts]
 
 
+def read_manifest(path: str) -> dict[str, Any]:
+    """Return a checkpoint's manifest, its values of the right kinds.
+
+    Raises:
+        OSError, ValueError: there is none, or it makes no sense.
+    """
+    with open(os.open(os.path.join(path, MANIFEST_FILE), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        return parse_manifest(file.read(_LARGEST_MANIFEST))
+
+
+def parse_manifest(data: bytes) -> dict[str, Any]:
+    """Return what a manifest's text says.
+
+    Raises:
+        ValueError: it makes no sense.
+    """
+    try:
+        manifest = json.loads(data.decode("utf-8"))
+        files, length = manifest["files"], manifest["length"]
+        sound = isinstance(manifest["metadata"], dict) and isinstance(length, (int, float)) and isinstance(manifest["id"], str)
+        sound = sound and all(isinstance(size, int) and size >= 0 and isinstance(checksum, str) for size, checksum in files.values())
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        message = f"{MANIFEST_FILE} is not as it was written: {error!r:.80}"
+        raise ValueError(message) from error
+    if not sound:
+        message = f"{MANIFEST_FILE} is not as it was written"
+        raise ValueError(message)
+    return dict(manifest)
+
+
+def size_of(files: dict[str, Any]) -> int:
+    """Return the size of a checkpoint whose manifest names these files, in bytes."""
+    return sum(size for size, _ in files.values())
+
+
+def checksum_of(files: dict[str, Any]) -> str:
+    """Return the checksum of a checkpoint whose manifest names these files."""
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+
+
 def read(root: str, checkpoint: str) -> Checkpoint:
     """Return a checkpoint whose files are as they were saved.
 
@@ -86,177 +136,116 @@ def read(root: str, checkpoint: str) -> Checkpoint:
     """
     path = folder_of(root, checkpoint)
     try:
-        with open(os.path.join(path, MANIFEST_FILE), encoding="utf-8") as file:
-            manifest = json.loads(file.read(_LARGEST_MANIFEST))
-        saved, length, metadata = manifest["files"], manifest["length"], manifest["metadata"]
-        found = describe(path)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        manifest = read_manifest(path)
+        saved, found = manifest["files"], describe(path)
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"checkpoint {checkpoint} cannot be read: {error}") from error
     changed = sorted(name for name in {*saved, *found} if saved.get(name) != found.get(name))
+    changed = changed or ([] if manifest["id"] == checkpoint else [MANIFEST_FILE])
     if changed:
         raise CheckpointError(f"checkpoint {checkpoint} is not as it was saved: {', '.join(changed[:3])}")
-    return Checkpoint(checkpoint, path, length, metadata)
+    return Checkpoint(checkpoint, path, manifest["length"], manifest["metadata"], size_of(saved), checksum_of(saved))
 
 
 def describe(path: str) -> dict[str, list[Any]]:
     """Return [size, checksum] of each file beneath a directory but the manifest, by relative path.
 
+    A checksum is the CRC-32 of each 64 MiB of the file, one after the other: it finds accidents, and takes no longer than the disk.
+
     Raises:
         ValueError: there is a link or something else than files and directories.
     """
-    files = {}
+    from concurrent.futures import ThreadPoolExecutor
+
+    sizes = sizes_of(path)
+    pieces = [(name, start) for name, size in sizes.items() for start in range(0, size, _PIECE_BYTES)]
+    checksums = dict.fromkeys(sizes, "")
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        for (name, _), checksum in zip(pieces, pool.map(lambda piece: _checksum(os.path.join(path, piece[0]), piece[1]), pieces)):
+            checksums[name] += f"{checksum:08x}"
+    return {name: [size, checksums[name]] for name, size in sizes.items()}
+
+
+def sizes_of(path: str) -> dict[str, int]:
+    """Return the size of each file beneath a directory but the manifest, by relative path.
+
+    Raises:
+        ValueError: there is a link or something else than files and directories.
+    """
+    sizes = {}
     for folder, folders, names in os.walk(path, onerror=_raise):
         for name in (*folders, *names):
             full = os.path.join(folder, name)
             relative = os.path.relpath(full, path)
-            mode = os.lstat(full).st_mode
-            if stat.S_ISREG(mode) and relative != MANIFEST_FILE:
-                files[relative] = [os.path.getsize(full), _checksum(full)]
-            elif not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+            status = os.lstat(full)
+            if stat.S_ISREG(status.st_mode) and relative != MANIFEST_FILE:
+                sizes[relative] = status.st_size
+            elif not (stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode)):
                 message = f"{relative} is a link or no regular file, which a checkpoint cannot hold"
                 raise ValueError(message)
-    return files
+    return sizes
 
 
 def _raise(error: OSError) -> None:
     raise error
 
 
-def _checksum(path: str) -> str:
-    digest = hashlib.sha256()
+def _checksum(path: str, start: int) -> int:
+    """Return the CRC-32 of a piece of a file: pieces are read by several threads at once."""
+    value, left = 0, _PIECE_BYTES
+    room = memoryview(bytearray(_READ_BYTES))
     with open(path, "rb", buffering=0) as file:
-        for data in iter(lambda: file.read(_READ_BYTES), b""):
-            digest.update(data)
-    return digest.hexdigest()
+        file.seek(start)
+        while left > 0 and (count := file.readinto(room[:left])):
+            left -= count
+            value = zlib.crc32(room[:count], value)
+    return value
 
 
-class Checkpoints:
-    """A trial's own checkpoints."""
+def seal(path: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """Write the manifest, and everything to the disk; return the manifest's files.
 
-    def __init__(
-        self,
-        root: str,
-        trial: int,
-        attempt: int,
-        *,
-        report: Callable[..., None],
-        length: Callable[[], float],
-        archive: str | None = None,
-    ) -> None:
-        """Prepare; nothing is made before the first checkpoint.
+    The disk works while the checksums are made of what is still in memory.
 
-        Args:
-            root: the folder of the experiment's checkpoints.
-            trial: the trial's number.
-            attempt: this attempt's number.
-            report: takes a kind and fields, for the driver to read.
-            length: tells how far training is.
-            archive: where the newest checkpoint is also written as one file, beside which the one before came; None where `root` is
-                the driver's own.
-        """
-        self._root = root
-        self._trial = trial
-        self._attempt = attempt
-        self._report = report
-        self._length = length
-        self._archive = archive
-        self._incoming = os.path.join(os.path.dirname(archive), INCOMING_FILE) if archive else ""
-        self._number = max((int(each.split(".")[2]) for each in ids(root, trial) if each.split(".")[1] == str(attempt)), default=0)
+    Raises:
+        ValueError: see `describe`.
+        OSError: the disk refuses.
+    """
+    problems: list[OSError] = []
 
-    @contextmanager
-    def store_path(self, metadata: dict[str, Any] | None = None) -> Iterator[tuple[str, str]]:
-        """Give a new directory's path, and an id: the checkpoint exists when the block ends without an error."""
-        self._number += 1
-        checkpoint = f"{self._trial}.{self._attempt}.{self._number}"
-        final = folder_of(self._root, checkpoint)
-        partial = os.path.join(os.path.dirname(final), _PARTIAL + checkpoint)
-        shutil.rmtree(partial, ignore_errors=True)
-        os.makedirs(partial)
+    def write_out() -> None:
         try:
-            yield partial, checkpoint
-            length = (metadata or {}).get("steps_completed", self._length())
-            _seal(partial, {"id": checkpoint, "length": length, "metadata": metadata or {}})
-            os.rename(partial, final)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
-        _sync(os.path.dirname(final))
-        if self._archive is not None:
-            _pack(final, self._archive)
-        self._report("checkpoint", id=checkpoint, length=length)
+            for folder, _, names in os.walk(path, onerror=_raise):
+                for name in names:
+                    sync(os.path.join(folder, name))
+                sync(folder)
+        except OSError as error:
+            problems.append(error)
 
-    @contextmanager
-    def save_path(self) -> Iterator[str]:
-        """Give a new directory's path: it becomes a checkpoint when the block ends without an error."""
-        with self.store_path() as (path, _):
-            yield path
+    sizes_of(path)
+    writer = threading.Thread(target=write_out)
+    writer.start()
+    try:
+        files = describe(path)
+    finally:
+        writer.join()
+    if problems:
+        raise problems[0]
+    with open(os.path.join(path, MANIFEST_FILE), "w", encoding="utf-8") as file:
+        json.dump({"version": 1, **fields, "files": files}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    sync(path)
+    return files
 
-    @contextmanager
-    def restore_path(self, checkpoint: str) -> Iterator[str]:
-        """Give the path of a checkpoint of this experiment.
 
-        Raises:
-            CheckpointError: it is not there, torn or altered.
-        """
-        yield read(self._root, checkpoint).path
-
-    def get_metadata(self, checkpoint: str) -> dict[str, Any]:
-        """Return what was stored with a checkpoint.
-
-        Raises:
-            CheckpointError: it is not there, torn or altered.
-        """
-        return read(self._root, checkpoint).metadata
-
-    def delete(self, checkpoint: str) -> None:
-        """Remove a checkpoint of this trial.
-
-        Raises:
-            CheckpointError: it is another trial's, or that is no id.
-        """
-        path = folder_of(self._root, checkpoint)
-        if checkpoint.partition(".")[0] != str(self._trial):
-            raise CheckpointError(f"checkpoint {checkpoint} is not this trial's, and may be needed there")
-        with suppress(FileNotFoundError):
-            shutil.rmtree(path)
-
-    def latest(self, start_from: str | None = None) -> Checkpoint | None:
-        """Return the newest checkpoint that is whole; of this trial, else of what it is to start from: an id, or a trial's number.
-
-        A torn or altered one is reported, and the one before it is taken.
-        """
-        came = self._unpack(self._incoming) if os.path.exists(self._incoming) else []
-        for checkpoint in (*ids(self._root, self._trial), *came, *self._starting(start_from)):
-            try:
-                return read(self._root, checkpoint)
-            except CheckpointError as error:
-                self._report("checkpoint_lost", id=checkpoint, reason=str(error))
-        return None
-
-    def _starting(self, start_from: str | None) -> list[str]:
-        if start_from is None:
-            return []
-        return [start_from] if ID.fullmatch(start_from) else ids(self._root, int(start_from))
-
-    def _unpack(self, archive: str) -> list[str]:
-        """Take out the checkpoint that came with the trial."""
-        folder = os.path.join(self._root, _PARTIAL + "archive")
-        try:
-            with tarfile.open(archive) as tar:
-                for member in tar:
-                    extract(tar, member, folder)
-            with open(os.path.join(folder, MANIFEST_FILE), encoding="utf-8") as file:
-                checkpoint = json.load(file)["id"]
-            final = folder_of(self._root, checkpoint)
-            os.makedirs(os.path.dirname(final), exist_ok=True)
-            os.rename(folder, final)
-        except (OSError, ValueError, KeyError, tarfile.TarError, CheckpointError) as error:
-            self._report("checkpoint_lost", id="", reason=f"its archive cannot be read: {error}")
-            return []
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            os.unlink(archive)
-        return [checkpoint]
+def sync(path: str) -> None:
+    """Have the disk hold a file, or the names in a directory."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def extract(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: str) -> None:
@@ -282,27 +271,43 @@ def extract(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: str) -> None:
         shutil.copyfileobj(source, file, _READ_BYTES)
 
 
-def _seal(path: str, fields: dict[str, Any]) -> None:
-    """Write the manifest, and everything to the disk."""
-    files = describe(path)
-    with open(os.path.join(path, MANIFEST_FILE), "w", encoding="utf-8") as file:
-        json.dump({"version": 1, **fields, "files": files}, file)
-    for name in (*files, MANIFEST_FILE):
-        _sync(os.path.join(path, name))
-    _sync(path)
-
-
-def _sync(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _pack(folder: str, archive: str) -> None:
+def pack(folder: str, archive: str) -> None:
+    """Write a checkpoint as one file, its manifest first, so that who keeps it need not read the rest."""
     partial = archive + ".partial"
+    names = sorted(os.listdir(folder), key=lambda name: (name != MANIFEST_FILE, name))
     with tarfile.open(partial, "w", format=tarfile.PAX_FORMAT) as tar:
-        for name in sorted(os.listdir(folder)):
-            tar.add(os.path.join(folder, name), name)
+        for name in names:
+            tar.add(os.path.join(folder, name), name, filter=_plain)
     os.replace(partial, archive)
+
+
+def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Leave out what would take a header of its own before the manifest's, and says nothing to another machine."""
+    member.mtime = int(member.mtime)
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    return member
+
+
+def unpack(archive: str, root: str) -> str:
+    """Take a checkpoint out of an archive that nobody vouches for, to where it belongs beneath `root`; return its id.
+
+    Raises:
+        CheckpointError: it cannot be read, or would write elsewhere. Nothing of it is left then.
+    """
+    folder = os.path.join(root, PARTIAL + "archive")
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        os.makedirs(folder)
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                extract(tar, member, folder)
+        checkpoint = str(read_manifest(folder)["id"])
+        final = folder_of(root, checkpoint)
+        os.makedirs(os.path.dirname(final), exist_ok=True)
+        os.rename(folder, final)
+    except (OSError, ValueError, tarfile.TarError) as error:
+        raise CheckpointError(f"its archive cannot be read: {error}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return checkpoint

@@ -1,4 +1,4 @@
-"""What a training script sees of its trial: hyperparameters, how far to train, where to report. Checkpoints are `shadho_checkpoint`'s.
+"""What a training script sees of its trial: hyperparameters, how far to train, where to report. Checkpoints are `shadho_storage`'s.
 
 Standard library and Python 3.8 only; travels with every attempt beside `shadho_worker`, in whose files it writes. Outside of any
 trial's folder the same script runs by itself: one operation, reports printed, checkpoints in `./checkpoints`.
@@ -19,9 +19,18 @@ from typing import Any, Callable, Iterator
 
 import shadho_checkpoint
 import shadho_worker
+from shadho_distributed import Distributed
+from shadho_storage import Checkpoints
+
+DEADLINE = "SHADHO_DEADLINE_S"
+"""The environment variable with the Unix time, in seconds, at which this machine's allocation ends."""
+
+_NEAR_S = 120.0
 
 _ALONE: dict[str, Any] = {"experiment": "", "trial": 0, "attempt": 1, "seed": 0, "length": 1, "metric": "loss"}
 _PREEMPTED = "preempted"
+_NOTHING_SAVED = "its slice ended, and it saved no checkpoint to go on from: save one where context.preempt.should_preempt() is true"
+_NOT_FIRST = "only rank 0 saves and deletes checkpoints: put this under `if context.distributed.rank == 0`"
 
 
 class MisuseError(Exception):
@@ -48,13 +57,20 @@ class TrialInfo:
 
 
 class Events:
-    """The file of what a trial reports while it runs, one JSON object a line; the screen where there is no trial."""
+    """The file of what a trial reports while it runs, one JSON object a line; the screen where there is no trial.
 
-    def __init__(self, path: str | None) -> None:
+    Attributes:
+        muted: whether another process of this trial reports.
+    """
+
+    def __init__(self, path: str | None, *, muted: bool = False) -> None:
+        self.muted = muted
         self._path = path
 
     def write(self, kind: str, **fields: Any) -> None:
         """Add a line, in one piece."""
+        if self.muted:
+            return
         line = json.dumps({"kind": kind, **fields}, default=_as_plain) + "\n"
         if self._path is None:
             print(f"shadho_worker: {line}", end="", flush=True)
@@ -96,6 +112,8 @@ class Operation:
     def report_completed(self, metric: Any) -> None:
         """Report the searched metric: a number, or a mapping with it and other JSON values.
 
+        A search method of your own takes any JSON value.
+
         Raises:
             MisuseError: it was reported before.
         """
@@ -135,7 +153,9 @@ class Searcher:
 
     def complete(self, metric: Any) -> None:
         """Write the result, whole or not at all."""
-        self.result = shadho_worker.result_of(metric, self._trial["metric"])
+        self.result = shadho_worker.result_of(metric, self._trial["metric"], self._trial.get("any_json", False))
+        if self.events.muted:
+            return
         if self._folder is None:
             print(f"shadho_worker: completed with {self.result}", flush=True)
         else:
@@ -145,9 +165,8 @@ class Searcher:
 class Train:
     """Reports for people, which no search method reads."""
 
-    def __init__(self, events: Events, searcher: Searcher) -> None:
+    def __init__(self, events: Events) -> None:
         self._events = events
-        self._searcher = searcher
 
     def report_training_metrics(self, steps_completed: int, metrics: dict[str, Any]) -> None:
         """Keep metrics of the training data."""
@@ -167,39 +186,35 @@ class Preempt:
 
     Attributes:
         asked: whether the trial knows that it is to end.
+        signaled: whether SIGTERM came.
+        reasons: those that are asked, besides SIGTERM; one that says yes is enough.
     """
 
-    def __init__(self, slice_is_over: Callable[[], bool]) -> None:
-        """Watch for SIGTERM; `slice_is_over` tells whether the trial has had its turn."""
-        self.asked = False
-        self._slice_is_over = slice_is_over
+    def __init__(self, distributed: Distributed, *reasons: Callable[[], bool]) -> None:
+        """Watch for SIGTERM; the processes of `distributed` end together."""
+        self.asked = self.signaled = False
+        self.reasons = reasons
+        self._distributed = distributed
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._on_signal)
 
     def should_preempt(self) -> bool:
-        """Return whether it is time: after SIGTERM, or at the end of a slice."""
-        self.asked = self.asked or self._slice_is_over()
+        """Return whether it is time: after SIGTERM, at the end of a slice, or shortly before the machine's allocation ends.
+
+        The processes of a trial are to ask together, and all get the same answer.
+        """
+        self.asked = bool(self._distributed.broadcast(self.asked or any(reason() for reason in self.reasons)))
         return self.asked
 
     def _on_signal(self, *_: Any) -> None:
-        self.asked = True
+        self.asked = self.signaled = True
 
 
-class Distributed:
-    """One process that is all of them; the interface of several, of which only rank 0 reports."""
-
-    rank = 0
-    size = 1
-
-    def gather(self, value: Any) -> list[Any]:
-        """Return each process's value."""
-        return [value]
-
-    allgather = gather
-
-    def broadcast(self, value: Any) -> Any:
-        """Return rank 0's value."""
-        return value
+def _deadline_is_near() -> bool:
+    try:
+        return time.time() > float(os.environ[DEADLINE]) - _NEAR_S
+    except (KeyError, ValueError):
+        return False
 
 
 class Context:
@@ -213,7 +228,7 @@ class Context:
         train: reports.
         checkpoint: saves and restores.
         preempt: whether to end early.
-        distributed: the other processes of this trial, of which there are none.
+        distributed: the other processes of this trial, where `torchrun` started several; only rank 0 reports and saves.
     """
 
     def __init__(self, folder: str | None, hparams: Any = None) -> None:
@@ -222,21 +237,23 @@ class Context:
         trial = dict(_ALONE) if folder is None else _read(folder, shadho_worker.TRIAL_FILE)
         self.hparams: Any = (hparams or {}) if folder is None else _read(folder, shadho_worker.HYPERPARAMETERS_FILE)
         self.trial = TrialInfo(str(trial["trial"]), trial["trial"], trial["seed"], trial["attempt"], trial["experiment"])
-        events = Events(None if folder is None else os.path.join(folder, shadho_worker.EVENTS_FILE))
-        self.searcher = Searcher(trial, events, folder)
-        self.train = Train(events, self.searcher)
-        self.preempt = Preempt(self._slice_is_over)
         self.distributed = Distributed()
+        first = self.distributed.rank == 0
+        events = Events(None if folder is None else os.path.join(folder, shadho_worker.EVENTS_FILE), muted=not first)
+        self.searcher = Searcher(trial, events, folder)
+        self.train = Train(events)
+        self.preempt = Preempt(self.distributed, _deadline_is_near, self._slice_is_over)
         base = os.path.join(folder or os.getcwd(), "checkpoints")
-        self.checkpoint = shadho_checkpoint.Checkpoints(
+        self.checkpoint = Checkpoints(
             trial.get("checkpoints") or base,
             self.trial.number,
             self.trial.attempt,
             report=events.write,
             length=lambda: self.searcher.length,
             archive=None if folder is None or trial.get("checkpoints") else os.path.join(folder, shadho_checkpoint.ARCHIVE_FILE),
+            refusal=None if first else _NOT_FIRST,
         )
-        self.latest_checkpoint = self.checkpoint.latest(trial.get("start_from"))
+        self.latest_checkpoint = self._latest(trial.get("start_from"))
         if self.latest_checkpoint is not None:
             self.searcher.length = self.latest_checkpoint.length
         self._slice = trial.get("slice_s"), trial.get("slice_length")
@@ -245,6 +262,12 @@ class Context:
     def _slice_is_over(self) -> bool:
         done = time.monotonic() - self._began[0], self.searcher.length - self._began[1]
         return any(limit is not None and amount >= limit for amount, limit in zip(done, self._slice))
+
+    def _latest(self, start_from: str | None) -> shadho_checkpoint.Checkpoint | None:
+        """Return where to go on from: what rank 0 found is what all take."""
+        found = self.checkpoint.latest(start_from) if self.distributed.rank == 0 else None
+        latest: shadho_checkpoint.Checkpoint | None = self.distributed.broadcast(found)
+        return latest
 
     def finish(self, returned: Any) -> None:
         """Take what a training function returned, if anything, for the metric that it did not report itself."""
@@ -264,12 +287,14 @@ class Context:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Leave the result of a trial that raised, was preempted, or reported nothing."""
         del kind, trace
+        self.distributed.close()
         if self._folder is None or self.searcher.result is not None:
             return
         if isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and error.code in {None, 0}):
             return
         self.searcher.result = self._unfinished(error)
-        shadho_worker.write_result(self._folder, self.searcher.result)
+        if self.distributed.rank == 0:
+            shadho_worker.write_result(self._folder, self.searcher.result)
         if isinstance(error, shadho_worker.InvalidHP):
             sys.exit(1)
 
@@ -277,6 +302,9 @@ class Context:
         if error is not None:
             kind = "invalid_hp" if isinstance(error, shadho_worker.InvalidHP) else "error"
             return shadho_worker.failed(kind, *shadho_worker.describe(error))
+        if self.preempt.asked and not self.checkpoint.saved and not self.preempt.signaled and self._slice_is_over():
+            # Every further attempt would come as far and no farther.
+            return shadho_worker.failed("error", _NOTHING_SAVED)
         if self.preempt.asked:
             return {"status": _PREEMPTED}
         return shadho_worker.failed("bad_result", "the script ended without report_completed of its operation")

@@ -28,7 +28,7 @@ BATCH_FILE = "batch.json"
 RESULTS_FILE = "results.jsonl"
 OBJECTIVE_FILE = "objective.pkl"
 WORKER_FILE = "shadho_worker.py"
-MODULES = (WORKER_FILE, "shadho_context.py", "shadho_checkpoint.py")
+MODULES = (WORKER_FILE, "shadho_context.py", "shadho_checkpoint.py", "shadho_storage.py", "shadho_distributed.py")
 
 WIRE_VERSION = 1
 LONGEST_MESSAGE = 500
@@ -90,7 +90,7 @@ def run_in(folder: str, objective: Objective) -> int:
         return 0
     if takes_context(objective):
         return _run_with_context(objective)
-    result = evaluate(objective, hyperparameters, trial["metric"], trial["evaluations"])
+    result = _evaluate_trial(objective, trial, hyperparameters)
     write_result(folder, result)
     _explain(result)
     return 0 if result["status"] == "completed" else 1
@@ -132,22 +132,28 @@ def _run_with_context(objective: Objective) -> int:
     return 0 if context.succeeded else 1
 
 
-def evaluate(objective: Objective, hyperparameters: Any, metric: str = "loss", evaluations: int = 1) -> dict[str, Any]:
+def _evaluate_trial(objective: Objective, trial: Mapping[str, Any], hyperparameters: Any) -> dict[str, Any]:
+    return evaluate(objective, hyperparameters, trial["metric"], trial["evaluations"], trial.get("any_json", False))
+
+
+def evaluate(
+    objective: Objective, hyperparameters: Any, metric: str = "loss", evaluations: int = 1, any_json: bool = False
+) -> dict[str, Any]:
     """Call `objective` with a copy of the hyperparameters and return the result object; only KeyboardInterrupt passes.
 
-    Several evaluations give the mean of the metric, and whatever else the last of them returned.
+    Several evaluations give the mean of the metric, and whatever else the last of them returned; `any_json` is for one evaluation.
     """
-    result = _evaluate_once(objective, hyperparameters, metric)
+    result = _evaluate_once(objective, hyperparameters, metric, any_json)
     values = [result.get("metric", math.nan)]
     while len(values) < evaluations and result["status"] == "completed":
-        result = _evaluate_once(objective, hyperparameters, metric)
+        result = _evaluate_once(objective, hyperparameters, metric, any_json)
         values.append(result.get("metric", math.nan))
     if evaluations > 1 and result["status"] == "completed":
         result["metric"] = math.fsum(value / evaluations for value in values)
     return result
 
 
-def _evaluate_once(objective: Objective, hyperparameters: Any, metric: str) -> dict[str, Any]:
+def _evaluate_once(objective: Objective, hyperparameters: Any, metric: str, any_json: bool) -> dict[str, Any]:
     pid = os.getpid()
     try:
         returned = objective(copy.deepcopy(hyperparameters))
@@ -157,7 +163,7 @@ def _evaluate_once(objective: Objective, hyperparameters: Any, metric: str) -> d
         _end_forked_copy(pid)
         return failed("invalid_hp" if isinstance(error, InvalidHP) else "error", *describe(error))
     _end_forked_copy(pid)
-    return result_of(returned, metric)
+    return result_of(returned, metric, any_json)
 
 
 def _end_forked_copy(pid: int) -> None:
@@ -166,9 +172,14 @@ def _end_forked_copy(pid: int) -> None:
         os._exit(0)
 
 
-def result_of(returned: Any, metric: str = "loss") -> dict[str, Any]:
-    """Return the result object for what an objective returned: a number, or a mapping with the metric and other JSON values."""
+def result_of(returned: Any, metric: str = "loss", any_json: bool = False) -> dict[str, Any]:
+    """Return the result object for what an objective returned: a number, or a mapping with the metric and other JSON values.
+
+    With `any_json`, for a search method that takes whatever was reported, any JSON value will do but none at all.
+    """
     try:
+        if any_json and returned is not None:
+            return {"status": "completed", "reported": _plain(returned, "", DEEPEST_VALUE)}
         if not isinstance(returned, Mapping):
             return {"status": "completed", "metric": _number(returned, "the objective returned"), "metrics": {}}
         if metric not in returned:
@@ -231,15 +242,19 @@ def _plain(value: Any, where: str, depth: int) -> Any:
     if isinstance(value, int) and abs(value) <= _LARGEST_INTEGER:
         return int(value)
     if isinstance(value, (int, float)):
-        return _number(value, f"{where!r} is")
+        return _number(value, _said(where))
     if isinstance(value, Mapping):
         return {_key(key, where): _plain(item, _join(where, key), depth - 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item, _join(where, index), depth - 1) for index, item in enumerate(value)]
     if callable(getattr(value, "tolist", None)):
         return _plain(value.tolist(), where, depth - 1)
-    message = f"{where!r} is {short(value)}, which JSON cannot hold"
+    message = f"{_said(where)} {short(value)}, which JSON cannot hold"
     raise _BadValue(message)
+
+
+def _said(where: str) -> str:
+    return f"{where!r} is" if where else "the objective returned"
 
 
 def _key(key: Any, where: str) -> str:
@@ -288,7 +303,7 @@ def _run_batch(folder: str, objective: Objective, batch: list[dict[str, Any]]) -
     """Evaluate each trial of a batch in order; its line is out before the next one begins."""
     for entry in batch:
         trial = entry["trial"]
-        result = evaluate(objective, entry["hyperparameters"], trial["metric"], trial["evaluations"])
+        result = _evaluate_trial(objective, trial, entry["hyperparameters"])
         line = json.dumps({"trial": trial["trial"], **result})
         with open(os.path.join(folder, RESULTS_FILE), "a", encoding="utf-8") as file:
             file.write(line + "\n")

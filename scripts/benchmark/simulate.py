@@ -78,10 +78,11 @@ def play(
 
 
 def _note(played: Played, update: AttemptFinished, turn: Turn, max_length: int) -> None:
-    if isinstance(update.outcome, Success) and update.outcome.metric < played.best:
+    metric = update.outcome.metric if isinstance(update.outcome, Success) else None
+    if metric is not None and metric < played.best:
         trained = next(trial.validated for trial in turn.trials if trial.number == update.attempt.trial)
         if trained == max_length:
-            played.best = update.outcome.metric
+            played.best = metric
 
 
 def _time_decisions(method: BuiltInMethod, played: Played) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from shadho_like import __version__
+from shadho_like.cli.checkpoint import checkpoint_commands
 from shadho_like.cli.experiment import experiment_commands
 from shadho_like.cli.said import said_plainly
 from shadho_like.cli.trial import trial_commands
@@ -27,6 +28,7 @@ def cli() -> None:
     """Look at a hyperparameter search, running or done, and steer it."""
 
 
+cli.add_command(checkpoint_commands)
 cli.add_command(experiment_commands)
 cli.add_command(trial_commands)
 

@@ -99,6 +99,7 @@ class CallableSlots(Slots):
             "path": [entry or str(Path.cwd()) for entry in sys.path],
             "objective": str(launch.paths.objective),
             "metric": launch.metric,
+            "any_json": launch.any_json,
             "evaluations": launch.evaluations,
             "log": str(worker.log),
         }
@@ -172,7 +173,7 @@ class CallableSlots(Slots):
             sandbox.store_outputs(self.launch, worker.folder, attempt)
         elif log is not None:
             sandbox.store_log(self.launch, Path(log), attempt)
-        self.finished(attempt, now_s - duration_s, sandbox.outcome_of(result, self.launch.metric))
+        self.finished(attempt, now_s - duration_s, sandbox.outcome_of(result, self.launch))
 
     def _look_after(self, worker: KeptWorker) -> float:
         """Do what is due for a worker's first attempt; return when something is due again."""

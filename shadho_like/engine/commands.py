@@ -13,10 +13,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import shadho_checkpoint
 import shadho_worker
 
-from shadho_like import sandbox
+from shadho_like import checkpoint, sandbox
 from shadho_like.engine.base import InputFile, Launch
+from shadho_like.engine.reporting import Reporting
 from shadho_like.engine.slots import SHORT_S, Slots, in_groups
 from shadho_like.engine.supervision import Ended, Supervision, Task
 from shadho_like.events import AttemptStarted
@@ -49,6 +51,10 @@ class CommandSlots(Slots):
         super().__init__(launch, slots, now, supervision)
         self._waiting: deque[list[Attempt]] = deque()
         self._runs: dict[int, _Run] = {}
+        self._reporting = Reporting(now, safe=True)
+        assert launch.checkpoints is not None
+        self._checkpoints = launch.checkpoints
+        checkpoint.make_root(launch.checkpoints)
         self._path = search_path(launch.paths.sandboxes)
         inputs = [(str(file.local), file.remote) for file in launch.input_files]
         self._copies = (*inputs, *((str(path), path.name) for path in sandbox.worker_modules()))
@@ -88,12 +94,19 @@ class CommandSlots(Slots):
             folder=str(folder),
             log=str(folder / shadho_worker.LOG_FILE),
             make_folder=True,
-            copies=self._copies,
+            copies=(*self._copies, *self._archive(attempts[0])),
             files={name: data.decode() for name, data in sandbox.attempt_files(launch, attempts).items()},
             env=self._environment(folder),
             disk_bytes=disk_mb * _MIB if disk_mb else None,
         )
         self.supervision.run(task)
+        if launch.trials_per_task == 1:
+            self._reporting.begin(number, attempts[0].id, folder / shadho_worker.EVENTS_FILE)
+
+    def _archive(self, attempt: Attempt) -> tuple[tuple[str, str], ...]:
+        """Return the copy that brings what the trial left on another engine, where that is its newest."""
+        archive = checkpoint.incoming(self._checkpoints, attempt.id.trial, attempt.start_from, pack=False).archive
+        return () if archive is None else ((str(archive), shadho_checkpoint.INCOMING_FILE),)
 
     def _environment(self, folder: Path) -> dict[str, str]:
         """Let the command find the worker module and this Python; what it prints is in its log even if it is killed."""
@@ -109,6 +122,7 @@ class CommandSlots(Slots):
             wanted = [attempt for attempt in run.attempts if attempt.id not in attempts]
             if not wanted and run.attempts:
                 self.supervision.end(number)
+                self._reporting.forget(number)
             run.attempts = wanted
 
     def ask(self, attempts: frozenset[AttemptId]) -> None:
@@ -121,7 +135,9 @@ class CommandSlots(Slots):
     def advance(self, ended: Sequence[Ended]) -> float:
         """End what is overdue, tell what ended, start what waits."""
         for report in ended:
+            self.updates += self._reporting.end(report.task)
             self._end(self._runs.pop(report.task), report)
+        self.updates += self._reporting.sweep()
         self._fill()
         now_s = self.now()
         for number, run in self._runs.items():
@@ -150,7 +166,7 @@ class CommandSlots(Slots):
         self.discard(run.folder)
 
     def _read(self, run: _Run, failure: Failure | None) -> None:
-        outcomes = sandbox.read_results(run.folder, run.ids, self.launch.metric, failure)
+        outcomes = sandbox.read_results(run.folder, run.ids, self.launch, failure)
         if run.asked:
             outcomes = {attempt: _preempted(outcome) for attempt, outcome in outcomes.items()}
         sandbox.store_outputs(self.launch, run.folder, run.ids[0])
@@ -180,9 +196,10 @@ class CommandSlots(Slots):
 
     def supervise(self, supervision: Supervision) -> None:
         """Go on with another supervisor."""
-        lost, self._runs = list(self._runs.values()), {}
+        lost, self._runs = self._runs, {}
         self.supervision = supervision
-        for run in lost:
+        for number, run in lost.items():
+            self.updates += self._reporting.end(number)
             for attempt in run.attempts:
                 self.lost(attempt.id, "the process that runs the trials was killed")
             self.discard(run.folder)

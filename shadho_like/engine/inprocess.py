@@ -95,8 +95,8 @@ class InProcessEngine:
     def _evaluate(self, launch: Launch, attempt: Attempt) -> AttemptFinished:
         assert launch.objective is not None
         started_s = self.now()
-        result = shadho_worker.evaluate(launch.objective, attempt.hparams, launch.metric, launch.evaluations)
-        return AttemptFinished(self.now(), attempt.id, started_s, self._host, outcome_of(result, launch.metric))
+        result = shadho_worker.evaluate(launch.objective, attempt.hparams, launch.metric, launch.evaluations, launch.any_json)
+        return AttemptFinished(self.now(), attempt.id, started_s, self._host, outcome_of(result, launch))
 
     def status(self) -> EngineStatus:
         """Return that there is one slot."""

@@ -24,7 +24,7 @@ def main(config: dict[str, Any], tasks_fd: int, report_fd: int) -> None:
     """Serve; see `kept.KeptWorker` for the other side.
 
     Args:
-        config: "objective" (a path), "metric", "evaluations" and "log" (the path of the file that standard output is).
+        config: "objective" (a path), "metric", "any_json", "evaluations" and "log" (the path of the file that standard output is).
         tasks_fd: a socket that gives a trial a packet.
         report_fd: takes a JSON array a line.
     """
@@ -44,13 +44,13 @@ def main(config: dict[str, Any], tasks_fd: int, report_fd: int) -> None:
 
 
 def _serve(objective: shadho_worker.Objective, config: dict[str, Any], tasks: socket.socket, report: Any) -> None:
-    log, metric, evaluations = _Log(config["log"]), config["metric"], config["evaluations"]
+    log, wanted = _Log(config["log"]), (config["metric"], config["evaluations"], config["any_json"])
     home = os.open(".", os.O_RDONLY)
     while packet := tasks.recv(LARGEST_PACKET):
         # A sample that is too large for a packet is in a file.
         trial, attempt, hyperparameters = json.loads(packet if packet[:1] == b"[" else Path(os.fsdecode(packet)).read_bytes())
         began_s = time.perf_counter()
-        result = shadho_worker.evaluate(objective, hyperparameters, metric, evaluations)
+        result = shadho_worker.evaluate(objective, hyperparameters, *wanted)
         duration_s = time.perf_counter() - began_s
         if result["status"] == "failed":
             print(result["traceback"].rstrip() or f"shadho_worker: {result['message']}", file=sys.stderr)

@@ -6,6 +6,7 @@ import math
 import os
 import select
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import ClassVar
 
@@ -139,6 +140,8 @@ class LocalEngine:
         if self._slots is not None:
             self._slots.close()
             remove_folder(self._slots.launch.paths.sandboxes)
+            with suppress(OSError):
+                self._slots.launch.paths.checkpoints.rmdir()
             self._slots.launch.paths.objective.unlink(missing_ok=True)
             self._slots = None
 

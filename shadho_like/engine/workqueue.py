@@ -20,16 +20,18 @@ from typing import Any, ClassVar
 
 import shadho_worker
 
-from shadho_like import rendezvous, sandbox
+from shadho_like import checkpoint, rendezvous, sandbox
 from shadho_like.engine.base import EngineStatus, Launch, Notice, Update
 from shadho_like.engine.clock import SteadyClock
+from shadho_like.engine.reporting import Reporting
 from shadho_like.engine.slots import in_groups
 from shadho_like.engine.workqueue_command import limit_reached
 from shadho_like.engine.workqueue_files import TaskFiles
 from shadho_like.engine.workqueue_options import WorkQueueOptions
 from shadho_like.engine.workqueue_process import ManagerProcess
 from shadho_like.errors import EngineError
-from shadho_like.events import AttemptFinished, AttemptLost, AttemptStarted
+from shadho_like.events import AttemptFinished, AttemptLost, AttemptReported, AttemptStarted
+from shadho_like.reports import Lost
 from shadho_like.trial import Attempt, AttemptId, Failure, FailureKind
 
 __all__ = ["WorkQueueEngine", "WorkQueueOptions"]
@@ -90,7 +92,10 @@ class WorkQueueEngine:
             WorldError: Work Queue is not installed, the port is in use, or the rendezvous file cannot be written.
         """
         self._launch = launch
+        if launch.checkpoints is not None:
+            checkpoint.make_root(launch.checkpoints)
         self._files = TaskFiles(launch, self._options.python)
+        self._reporting = Reporting(self.now, safe=launch.checkpoints is not None)
         self._files.make()
         self._settings = {
             **self._files.plan(),
@@ -143,7 +148,11 @@ class WorkQueueEngine:
         task = _Task(number, self._files.folder(), list(attempts))
         self._tasks[number] = task
         self._task_of.update(dict.fromkeys(task.ids, task))
-        return self._files.order(number, task.folder, attempts)
+        incoming = self._files.incoming(attempts)
+        if incoming.lost:
+            lost = tuple(Lost(-1, checkpoint, reason) for checkpoint, reason in incoming.lost)
+            self._updates.append(AttemptReported(self.now(), attempts[0].id, lost))
+        return self._files.order(number, task.folder, attempts, incoming)
 
     def cancel(self, attempts: Sequence[AttemptId]) -> None:
         """Kill attempts; the rest of a batch goes on."""
@@ -152,6 +161,8 @@ class WorkQueueEngine:
         tasks = {task.number: task for attempt in attempts if (task := self._task_of.pop(attempt, None))}
         for task in tasks.values():
             task.attempts = [attempt for attempt in task.attempts if attempt.id not in gone]
+            if not task.attempts:
+                self._reporting.forget(task.number)
         if empty := [task.number for task in tasks.values() if not task.attempts]:
             self._connected.send({"cancel": empty})
 
@@ -202,6 +213,7 @@ class WorkQueueEngine:
                 self._files.empty(self._tasks.pop(report["cancelled"]).folder)
             else:
                 self._count(report["workers"], report["slots"])
+        self._updates += self._reporting.sweep()
         if not manager.alive:
             self._revive(manager)
         elif again:
@@ -214,12 +226,21 @@ class WorkQueueEngine:
 
     def _begin(self, task: _Task, report: Mapping[str, Any]) -> None:
         task.host = report["host"]
+        self._follow(task)
         self._updates += [AttemptStarted(report["time"], attempt.id, task.host) for attempt in task.attempts]
+
+    def _follow(self, task: _Task) -> None:
+        """Hear what a task's attempt reports, from now on."""
+        if self._files.reports and task.attempts:
+            self._reporting.begin(task.number, task.ids[0], task.folder / shadho_worker.EVENTS_FILE)
 
     def _end(self, task: _Task, report: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Tell what became of a task's attempts; return the order for those that are to run again."""
         self._deaths = 0
         again: list[Attempt] = []
+        came_back = task.attempts and report["status"] not in {"lost", "input"}
+        self._follow(task)
+        self._updates += self._reporting.end(task.number, self._files.keep_archive(task.folder, task.ids[0]) if came_back else None)
         if report["status"] == "lost":
             self._lose(task, f"its worker went away ({report['result']})")
         elif report["status"] == "input":
@@ -233,9 +254,8 @@ class WorkQueueEngine:
 
     def _read(self, task: _Task, report: Mapping[str, Any]) -> list[Attempt]:
         launch, failure = self._opened, self._failure(task, report)
-        outcomes = sandbox.read_results(task.folder, task.ids, launch.metric, failure)
+        outcomes = sandbox.read_results(task.folder, task.ids, launch, failure)
         sandbox.store_outputs(launch, task.folder, task.ids[0])
-        self._files.keep_archive(task.folder, task.ids[0])
         for attempt in task.attempts:
             if (outcome := outcomes[attempt.id]) is not None:
                 self._updates.append(AttemptFinished(self.now(), attempt.id, report["started"], report["host"], outcome))
@@ -291,6 +311,7 @@ class WorkQueueEngine:
         self._deaths += 1
         dead.close()
         for task in self._tasks.values():
+            self._updates += self._reporting.end(task.number)
             self._lose(task, "the process with Work Queue's manager died")
             self._files.empty(task.folder)
         self._tasks.clear()

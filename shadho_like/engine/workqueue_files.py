@@ -18,6 +18,7 @@ import shadho_warm
 import shadho_worker
 
 from shadho_like import checkpoint, sandbox
+from shadho_like.checkpoint import Incoming
 from shadho_like.engine.supervisor import remove_folder
 from shadho_like.engine.workqueue_command import TIME_LIMIT, shell_text
 from shadho_like.launch import Launch
@@ -35,6 +36,9 @@ class TaskFiles:
     Args:
         launch: what the tasks run.
         python: the interpreter that evaluates callables on workers; None for a worker's own choice.
+
+    Attributes:
+        reports: whether what runs may report while it runs.
     """
 
     def __init__(self, launch: Launch, python: str | None) -> None:
@@ -45,6 +49,8 @@ class TaskFiles:
         self.log = launch.paths.sandboxes / "manager.log"
         self._numbers = itertools.count()
         self._empty: list[Path] = []
+        takes_context = launch.objective is not None and shadho_worker.takes_context(launch.objective)
+        self.reports = launch.trials_per_task == 1 and (launch.command is not None or takes_context)
         self._nested = {str(PurePosixPath(file.remote).parent) for file in launch.output_files} - {"."}
 
     def make(self) -> None:
@@ -69,11 +75,13 @@ class TaskFiles:
     def plan(self) -> dict[str, Any]:
         """Return what the manager is to know of every task."""
         disk_mb = self._launch.resources.disk_mb
+        watched = [shadho_worker.EVENTS_FILE] if self.reports else []
         return {
             "folder": str(self.out),
-            "command": shell_text(self._launch, [remote for remote, *_ in self._outputs()], self._python),
+            "command": shell_text(self._launch, [*(remote for remote, *_ in self._outputs()), *watched], self._python),
             "inputs": self._inputs(),
             "outputs": self._outputs(),
+            "watched": watched,
             "resources": needs(self._launch.resources),
             "largest_file": disk_mb * _MIB if disk_mb else _LARGEST_OUTPUT,
         }
@@ -124,33 +132,33 @@ class TaskFiles:
         else:
             self._empty.append(folder)
 
-    def order(self, number: int, folder: Path, attempts: Sequence[Attempt]) -> dict[str, Any]:
+    def order(self, number: int, folder: Path, attempts: Sequence[Attempt], incoming: Incoming) -> dict[str, Any]:
         """Return the order that submits a task."""
         files = sandbox.attempt_files(self._launch, attempts)
         order: dict[str, Any] = {"submit": number, "folder": folder.name}
         order["buffers"] = {name: data.decode() for name, data in files.items()}
-        if self._launch.checkpoints is None and (archive := self._archive(attempts)) is not None:
+        if (archive := incoming.archive) is not None:
             folder.joinpath(_ARCHIVE_LINK).symlink_to(archive)
             order["inputs"] = [[f"{folder.name}/{_ARCHIVE_LINK}", shadho_checkpoint.INCOMING_FILE]]
         limit_s = self._launch.trial_timeout_s
         return order if limit_s is None else {**order, "environment": {TIME_LIMIT: str(math.ceil(limit_s * len(attempts)))}}
 
+    def incoming(self, attempts: Sequence[Attempt]) -> Incoming:
+        """Return the checkpoint that travels to a task's trial; trials that share a task have none."""
+        if len(attempts) > 1 or not self.reports:
+            return Incoming(None)
+        shared = self._launch.checkpoints
+        root, attempt = shared or self._launch.paths.checkpoints, attempts[0]
+        return checkpoint.incoming(root, attempt.id.trial, attempt.start_from, pack=shared is None)
 
-    def _archive(self, attempts: Sequence[Attempt]) -> Path | None:
-        """Return the checkpoint that a task's trial goes on from; trials that share a task have none."""
-        if len(attempts) > 1:
-            return None
-        root = self._launch.paths.checkpoints
-        return checkpoint.newest_archive(root, attempts[0].id.trial, attempts[0].start_from) if root.is_dir() else None
-
-    def keep_archive(self, folder: Path, attempt: AttemptId) -> None:
-        """Keep the checkpoint that a task sent back, if it sent one.
+    def keep_archive(self, folder: Path, attempt: AttemptId) -> str | None:
+        """Keep the checkpoint that a task sent back; return its id, None if it sent none.
 
         Raises:
             WorldError: it cannot be kept.
         """
-        if self._launch.checkpoints is None and os.path.lexists(folder / shadho_checkpoint.ARCHIVE_FILE):
-            sandbox.store(folder, shadho_checkpoint.ARCHIVE_FILE, checkpoint.archive_of(self._launch.paths.checkpoints, attempt))
+        shared = self._launch.checkpoints is not None
+        return None if shared else checkpoint.keep_archive(self._launch.paths.checkpoints, folder, attempt)
 
 
 @contextmanager

@@ -162,6 +162,9 @@ class _Tasks:
             task.specify_buffer(text, remote, cache=False)
         for remote, cache, only_of_failed in self._plan["outputs"]:
             task.specify_output_file(f"{folder}/{remote}", remote, cache=cache, failure_only=only_of_failed)
+        for remote in self._plan["watched"]:
+            # What is added to it comes every few seconds while the task runs.
+            task.specify_output_file(f"{folder}/{remote}", remote, flags=self._binding.WORK_QUEUE_WATCH, cache=False)
         for name, amount in self._plan["resources"].items():
             getattr(task, f"specify_{name}")(amount)
         for name, value in order.get("environment", {}).items():

@@ -3,7 +3,7 @@ of readers. The journal stores turns without understanding them.
 """
 
 from shadho_like.journal.reader import JournalReader, copy_journal
-from shadho_like.journal.schema import FORMAT, UNANSWERED, Record, dump_operations
+from shadho_like.journal.schema import CHECKPOINT_ROOT, FORMAT, UNANSWERED, Record, dump_operations
 from shadho_like.journal.writer import Journal, MethodRow
 
-__all__ = ["FORMAT", "UNANSWERED", "Journal", "JournalReader", "MethodRow", "Record", "copy_journal", "dump_operations"]
+__all__ = ["CHECKPOINT_ROOT", "FORMAT", "UNANSWERED", "Journal", "JournalReader", "MethodRow", "Record", "copy_journal", "dump_operations"]

@@ -17,6 +17,8 @@ from shadho_like.paths import ExperimentPaths
 from shadho_like.phase import Phase
 from shadho_like.trial import Trial
 
+_REPORTED_SINCE = 2
+
 
 class JournalReader:
     """Reads an experiment, also while a driver writes it. A context manager.
@@ -33,7 +35,7 @@ class JournalReader:
             raise JournalError(message)
         with schema.refusals(path):
             self._db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=schema.BUSY_S, isolation_level=None)
-            schema.check_format(self._db, path)
+            self._version = schema.check_format(self._db, path)
 
     def __enter__(self) -> JournalReader:
         return self
@@ -118,6 +120,27 @@ class JournalReader:
         cursor = self._db.execute("SELECT * FROM attempts WHERE trial = ? ORDER BY attempt", (trial,))
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor]
+
+    @property
+    def checkpoint_root(self) -> Path:
+        """Where the checkpoints are."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (schema.CHECKPOINT_ROOT,)).fetchone()
+        return Path(row[0]) if row else self._paths.checkpoints
+
+    def checkpoints(self, trial: int | None = None) -> list[dict[str, Any]]:
+        """Return the checkpoints that were ever heard of, of one trial or of all, oldest first, as column name to value."""
+        if self._version < _REPORTED_SINCE:
+            return []
+        which = "" if trial is None else "WHERE trial = ?"
+        query = f"SELECT * FROM checkpoints {which} ORDER BY trial, attempt, number"
+        cursor = self._db.execute(query, () if trial is None else (trial,))
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor]
+
+    def may_start_from(self, checkpoint: str) -> bool:
+        """Return whether the search method named a checkpoint to start a trial from."""
+        query = "SELECT EXISTS (SELECT 1 FROM turns WHERE instr(operations, ?))"
+        return bool(self._db.execute(query, (f'"{checkpoint}"',)).fetchone()[0])
 
     def driver(self) -> dict[str, Any] | None:
         """Return who writes this experiment now (pid, host), or None."""

@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from shadho_like.errors import JournalError
-from shadho_like.events import AttemptFinished, Event
-from shadho_like.trial import AttemptRecord, Success, Trial
+from shadho_like.events import Event
+from shadho_like.journal import reported
+from shadho_like.trial import AttemptRecord, Trial
 from shadho_like.turn import Turn
 
-FORMAT = 1
+FORMAT = 2
 """The version of the tables and of the JSON in them."""
+
+CHECKPOINT_ROOT = "checkpoint_root"
+"""Under this name `meta` has the folder of the checkpoints, where that is not in the experiment's directory."""
 
 BUSY_S = 60.0
 SCHEMA = """
@@ -34,17 +38,13 @@ CREATE TABLE trials (
 CREATE TABLE attempts (
     trial INTEGER NOT NULL, attempt INTEGER NOT NULL, state TEXT NOT NULL, host TEXT NOT NULL, started_s REAL, finished_s REAL,
     failure_kind TEXT, failure_message TEXT, PRIMARY KEY (trial, attempt)) WITHOUT ROWID;
-CREATE TABLE metrics (
-    trial INTEGER NOT NULL, length INTEGER NOT NULL, name TEXT NOT NULL, value REAL NOT NULL, attempt INTEGER NOT NULL,
-    time_s REAL NOT NULL, PRIMARY KEY (trial, length, name)) WITHOUT ROWID;
-"""
+""" + reported.SCHEMA
 PUT_TRIAL = f"INSERT OR REPLACE INTO trials VALUES ({', '.join('?' * 20)})"
 PUT_ATTEMPT = """
 INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (trial, attempt) DO UPDATE SET
     state = excluded.state, host = excluded.host, started_s = coalesce(excluded.started_s, started_s),
     finished_s = excluded.finished_s, failure_kind = excluded.failure_kind, failure_message = excluded.failure_message
 """
-PUT_METRIC = "INSERT OR REPLACE INTO metrics VALUES (?, ?, ?, ?, ?, ?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,33 +109,26 @@ def attempt_row(attempt: AttemptRecord) -> tuple[Any, ...]:
     return (*attempt.id, attempt.state, attempt.host, attempt.started_s, attempt.finished_s, *failure)
 
 
-def metric_rows(turn: Turn, metric: str) -> Iterator[tuple[Any, ...]]:
-    """Yield the numbers that an attempt brought back; `metric` names the searched one."""
-    event = turn.event
-    if not isinstance(event, AttemptFinished) or not isinstance(event.outcome, Success):
-        return
-    length = next(trial.validated for trial in turn.trials if trial.number == event.attempt.trial)
-    yield event.attempt.trial, length, metric, event.outcome.metric, event.attempt.attempt, event.time_s
-    for name, value in event.outcome.metrics.items():
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            yield event.attempt.trial, length, name, float(value), event.attempt.attempt, event.time_s
-
-
 def read_config(db: sqlite3.Connection) -> dict[str, Any]:
     """Return the configuration that the experiment began with."""
     config: dict[str, Any] = json.loads(db.execute("SELECT value FROM meta WHERE key = 'config'").fetchone()[0])
     return config
 
 
-def check_format(db: sqlite3.Connection, path: Path) -> None:
-    """Raise JournalError where this version cannot read the file."""
-    version = db.execute("PRAGMA user_version").fetchone()[0]
+def check_format(db: sqlite3.Connection, path: Path) -> int:
+    """Return the version of the file's format.
+
+    Raises:
+        JournalError: this version cannot read it.
+    """
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
     if version > FORMAT:
         message = f"{path} was written by a newer version of this package (format {version}, this version reads {FORMAT}): update it"
         raise JournalError(message)
     if version < 1:
         message = f"{path} is not an experiment's journal"
         raise JournalError(message)
+    return version
 
 
 dump: Callable[[Any], str] = json.JSONEncoder(separators=(",", ":"), sort_keys=True, allow_nan=False).encode

@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,8 @@ from shadho_like.events import Event
 from shadho_like.filelock import FileLock
 from shadho_like.filesystem import is_local
 from shadho_like.journal import schema
+from shadho_like.journal.migration import DRAWS, migrate
+from shadho_like.journal.reported import Reported
 from shadho_like.journal.schema import Record
 from shadho_like.paths import ExperimentPaths
 from shadho_like.trial import Trial
@@ -49,6 +51,7 @@ class Journal:
 
     Attributes:
         new: whether there was none before.
+        reported: the tables of what attempts reported.
 
     Raises:
         ExperimentInUse: another driver holds the lock.
@@ -66,7 +69,7 @@ class Journal:
             self._path = paths.journal
             with schema.refusals(self._path):
                 self._db = self._open(config)
-                self._metric: str = self.config["metric"]
+                self.reported = Reported(self._db, self.config["metric"])
         except BaseException:
             self._lock.release()
             raise
@@ -74,8 +77,8 @@ class Journal:
     def _open(self, config: Mapping[str, Any]) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, timeout=schema.BUSY_S, isolation_level=None)
         self.new = not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if not self.new:
-            schema.check_format(db, self._path)
+        if not self.new and (version := schema.check_format(db, self._path)) < schema.FORMAT:
+            migrate(db, self._path, version, schema.FORMAT)
         # Write-ahead logging needs memory shared by all readers, which no network file system gives.
         db.execute(f"PRAGMA journal_mode = {'WAL' if is_local(self._path.parent) else 'TRUNCATE'}")
         db.execute("PRAGMA synchronous = FULL")
@@ -93,6 +96,11 @@ class Journal:
     def config(self) -> dict[str, Any]:
         """The configuration that the experiment began with."""
         return schema.read_config(self._db)
+
+    @property
+    def draws_as_first(self) -> bool:
+        """Whether the experiment began when points were drawn as in format 1."""
+        return self.meta(DRAWS) == "1"
 
     def snapshot(self) -> tuple[dict[str, Any], int] | None:
         """Return the newest sound snapshot and its size in characters."""
@@ -171,7 +179,22 @@ class Journal:
             trials = {trial.number: trial for turn in turns for trial in turn.trials}
             self._db.executemany(schema.PUT_TRIAL, map(schema.trial_row, trials.values()))
             self._db.executemany(schema.PUT_ATTEMPT, (schema.attempt_row(attempt) for turn in turns for attempt in turn.attempts))
-            self._db.executemany(schema.PUT_METRIC, (row for turn in turns for row in schema.metric_rows(turn, self._metric)))
+            self.reported.write(turns)
+
+    def tidy(self, change: Callable[[], None]) -> None:
+        """Change the tables of what attempts reported, in one transaction."""
+        with schema.refusals(self._path), _transaction(self._db):
+            change()
+
+    def meta(self, key: str) -> str | None:
+        """Return what `keep_meta` kept."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return str(row[0]) if row else None
+
+    def keep_meta(self, key: str, value: str) -> None:
+        """Keep a text that is of the whole experiment."""
+        with schema.refusals(self._path), _transaction(self._db):
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     def save_snapshot(self, turn: int, state: Mapping[str, Any], method_state: bytes | None = None) -> int:
         """Keep a snapshot taken after `turn`, and the one before it, with a user's method's whole state; return its size in characters."""

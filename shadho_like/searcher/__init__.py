@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from shadho_like.errors import OptionError, nearest
 from shadho_like.operations import Close, Create, ExitedReason, Operation, Progress, Shutdown, ValidateAfter
 from shadho_like.registry import lookup
 from shadho_like.searcher.base import BuiltInMethod, Recipe, SearcherState, SearchMethod
+from shadho_like.searcher.options import DIRECTIONS, check_metrics
 from shadho_like.searcher.samplers import RandomSampler, Sampler
 from shadho_like.space import Space, as_space
 
@@ -42,11 +43,12 @@ SAMPLERS: Mapping[str, str] = {
 }
 METHODS: Mapping[str, str] = {
     "adaptive_asha": "shadho_like.searcher.adaptive_asha:AdaptiveAsha",
-    **dict.fromkeys(("cmaes", "gp", "nsgaii", "tpe"), "shadho_like.searcher.random:RandomSearch"),
+    **dict.fromkeys(("cmaes", "gp", "tpe"), "shadho_like.searcher.random:RandomSearch"),
     "async_halving": "shadho_like.searcher.async_halving:AsyncHalving",
     "binary": "shadho_like.searcher.binary:BinarySearch",
     "grid": "shadho_like.searcher.grid:GridSearch",
     "hyperband": "shadho_like.searcher.hyperband:Hyperband",
+    "nsgaii": "shadho_like.searcher.nsgaii:GeneticSearch",
     "pasha": "shadho_like.searcher.pasha:Pasha",
     "pbt": "shadho_like.searcher.pbt:PopulationBasedTraining",
     "random": "shadho_like.searcher.random:RandomSearch",
@@ -92,7 +94,7 @@ def create(name: str, space: Any, *, seed: int | None = None, smaller_is_better:
     _check_keys(name, keys, own)
     if "sampler" in parameters:
         lookup("sampler", chosen, SAMPLERS)
-        given["sampler"] = _sampler(chosen, space, seed, smaller_is_better=smaller_is_better)
+        given["sampler"] = _sampler(chosen, space, seed, _directions(name, keys.get("metrics"), smaller_is_better=smaller_is_better))
     keys.pop("sampler", None)
     made: BuiltInMethod = method(**{key: value for key, value in given.items() if key in parameters}, **keys)
     made.recipe = recipe
@@ -108,10 +110,18 @@ def takes_key(name: str, key: str) -> bool:
     return key in inspect.signature(lookup("search method", name, METHODS)).parameters
 
 
-def _sampler(name: str, space: Space, seed: int, *, smaller_is_better: bool) -> Sampler:
+def _directions(name: str, metrics: Any, *, smaller_is_better: bool) -> list[str]:
+    """Return in which direction each metric is searched."""
+    if metrics is None:
+        return [DIRECTIONS[not smaller_is_better]]
+    check_metrics(name, metrics)
+    return list(metrics.values())
+
+
+def _sampler(name: str, space: Space, seed: int, directions: Sequence[str]) -> Sampler:
     if name == "random":
         return RandomSampler(space, seed)
-    made: Sampler = lookup("sampler", name, SAMPLERS)(space, seed, kind=name, smaller_is_better=smaller_is_better)
+    made: Sampler = lookup("sampler", name, SAMPLERS)(space, seed, kind=name, directions=directions)
     return made
 
 

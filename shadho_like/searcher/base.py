@@ -9,6 +9,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from shadho_like.operations import ExitedReason, Operation
@@ -146,10 +147,12 @@ class BuiltInMethod(SearchMethod):
 
     Attributes:
         recipe: how `searcher.create` made it; None for one that was made otherwise.
+        metrics: for one that searches several metrics at once, minimize or maximize for each by its name.
         extensible: its keys that may grow after the end of the search.
     """
 
     recipe: Recipe | None = None
+    metrics: Mapping[str, str] = MappingProxyType({})
     extensible: ClassVar[frozenset[str]] = frozenset()
 
     @property

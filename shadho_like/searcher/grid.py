@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from shadho_like.errors import OptionError, SpaceError
 from shadho_like.searcher.options import check_counts
 from shadho_like.searcher.random import RandomSearch
+from shadho_like.searcher.samplers import Observed
 from shadho_like.space import Space
 from shadho_like.trial import Hyperparameters, Json
 
@@ -44,7 +45,7 @@ class GridSampler:
         """Return the point of the `number`-th trial, counted from 0."""
         return self._space.grid_point(number)
 
-    def observe(self, number: int, hparams: Hyperparameters, length: int, metric: float | None) -> None:
+    def observe(self, number: int, hparams: Hyperparameters, length: int, metric: Observed) -> None:
         """Nothing: no result changes what comes next."""
 
     def state_to_json(self) -> Json:

@@ -9,6 +9,8 @@ from typing import Any
 
 from shadho_like.errors import OptionError
 
+DIRECTIONS = ("minimize", "maximize")
+
 
 def check_counts(method: str, minimum: int = 1, **counts: Any) -> None:
     """Raise OptionError for the first that is no whole number of at least `minimum`."""
@@ -23,6 +25,17 @@ def check_switch(method: str, **switches: Any) -> None:
     for name, value in switches.items():
         if not isinstance(value, bool):
             message = f"{name} of {method} must be True or False, not {value!r}"
+            raise OptionError(message)
+
+
+def check_metrics(method: str, metrics: Any) -> None:
+    """Raise OptionError unless there are several metrics, each with a direction."""
+    if not isinstance(metrics, Mapping) or len(metrics) < 2:
+        message = f"metrics of {method} are two at least, as in {{'loss': 'minimize', 'accuracy': 'maximize'}}, not {metrics!r}"
+        raise OptionError(message)
+    for name, direction in metrics.items():
+        if direction not in DIRECTIONS:
+            message = f"metrics of {method}: {name!r} is to {' or '.join(DIRECTIONS)}, not to {direction!r}"
             raise OptionError(message)
 
 

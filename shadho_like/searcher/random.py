@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from shadho_like.operations import Close, Create, ExitedReason, Operation, ValidateAfter
 from shadho_like.searcher.base import BuiltInMethod, SearcherState
 from shadho_like.searcher.options import check_counts, not_greater
-from shadho_like.searcher.samplers import Sampler
+from shadho_like.searcher.samplers import Observed, Sampler
 from shadho_like.trial import Hyperparameters, Json, RequestId, Trial
 
 
@@ -59,8 +59,7 @@ class RandomSearch(BuiltInMethod):
 
     def on_validation_completed(self, state: SearcherState, request_id: RequestId, metric: Any, train_length: int) -> list[Operation]:
         """Tell the sampler."""
-        value = float(metric)
-        self._sampler.observe(request_id.int, self._open[request_id.int], train_length, value if math.isfinite(value) else None)
+        self._sampler.observe(request_id.int, self._open[request_id.int], train_length, self._observed(metric))
         return []
 
     def on_trial_closed(self, state: SearcherState, request_id: RequestId) -> list[Operation]:
@@ -113,6 +112,11 @@ class RandomSearch(BuiltInMethod):
         while len(self._open) < self._max_concurrent_trials and (more := self._create()):
             operations += more
         return operations
+
+    def _observed(self, metric: Any) -> Observed:
+        """Return what the sampler is told of a metric."""
+        value = float(metric)
+        return value if math.isfinite(value) else None
 
     def _create(self) -> list[Operation]:
         if self._again:

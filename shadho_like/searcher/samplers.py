@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
-from shadho_like.space import Space, trial_generator
+from shadho_like.space import Space
 from shadho_like.trial import Hyperparameters, Json
+
+Observed = float | Sequence[float] | None
+"""The metric that a trial reported, or several in their order; None for a trial that failed or was invalid."""
 
 
 class Sampler(Protocol):
@@ -14,8 +18,8 @@ class Sampler(Protocol):
     def sample(self, number: int) -> Hyperparameters:
         """Return the point of the `number`-th trial, counted from 0."""
 
-    def observe(self, number: int, hparams: Hyperparameters, length: int, metric: float | None) -> None:
-        """Take in what a trial reported at a length, in the order of arrival; None for one that failed or was invalid."""
+    def observe(self, number: int, hparams: Hyperparameters, length: int, metric: Observed) -> None:
+        """Take in what a trial reported at a length, in the order of arrival."""
 
     def state_to_json(self) -> Json:
         """Return the state that `sample` and `observe` change; None where there is none."""
@@ -33,9 +37,9 @@ class RandomSampler:
 
     def sample(self, number: int) -> Hyperparameters:
         """Return the point of the `number`-th trial, counted from 0."""
-        return self._space.sample(trial_generator(self._seed, number), number)
+        return self._space.sample(self._space.generator(self._seed, number), number)
 
-    def observe(self, number: int, hparams: Hyperparameters, length: int, metric: float | None) -> None:
+    def observe(self, number: int, hparams: Hyperparameters, length: int, metric: Observed) -> None:
         """Nothing: no result changes what is drawn next."""
 
     def state_to_json(self) -> Json:

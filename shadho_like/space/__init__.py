@@ -7,17 +7,27 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from shadho_like.errors import SpaceError
 from shadho_like.space.build import Derived, Repeat, Scope, Sequential, build, written_from_json
 from shadho_like.space.domain import Domain
 from shadho_like.space.domains import DOMAINS
-from shadho_like.space.nodes import ABSENT, Draws, Group
+from shadho_like.space.nodes import ABSENT, Choose, Draws, Group
+from shadho_like.space.randomness import Randomness, TrialGenerator, first_generator
 
-__all__ = ["DOMAINS", "Derived", "Domain", "LeafSpace", "Repeat", "Scope", "Sequential", "Space", "as_space", "flatten", "trial_generator"]
-
-_NUMBER_BITS = 64
+__all__ = [
+    "DOMAINS",
+    "Derived",
+    "Domain",
+    "LeafSpace",
+    "Repeat",
+    "Scope",
+    "Sequential",
+    "Space",
+    "TrialGenerator",
+    "as_space",
+    "first_generator",
+    "flatten",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +54,15 @@ class Space:
     Args:
         tree: a nested dict whose leaves are domains (`rand`), scopes (`spaces`), lists (a choice) or constants.
 
+    Attributes:
+        generator: of (seed, number): where a trial's numbers come from.
+
     Raises:
         SpaceError: something in it is wrong; the message gives the path (`svm.rbf.gamma`).
     """
 
     def __init__(self, tree: Any) -> None:
+        self.generator: Callable[[int, int], Randomness] = TrialGenerator
         root = build(tree)
         if not isinstance(root, Group):
             message = f"a search space is a dict of hyperparameters, not {type(tree).__name__}"
@@ -57,11 +71,11 @@ class Space:
             raise SpaceError("", "the whole search space cannot be optional")
         self._root = root
 
-    def sample(self, rng: np.random.Generator, number: int = 0) -> dict[str, Any]:
+    def sample(self, rng: Randomness, number: int = 0) -> dict[str, Any]:
         """Draw a point: a nested dict of JSON values, inactive branches absent.
 
         Args:
-            rng: where the randomness comes from; only its `random` is used, whose stream does not change with NumPy's version.
+            rng: where the randomness comes from: a `TrialGenerator`, or a generator of NumPy's.
             number: the trial's number, by which exhaustive domains take turns.
 
         Raises:
@@ -70,12 +84,13 @@ class Space:
         draws = Draws(rng.random, number)
         return _completed(self._root.draw(draws), draws)
 
-    def sample_by(self, choose: Callable[[str, int | None], float], number: int = 0) -> dict[str, Any]:
+    def sample_by(self, choose: Choose, number: int = 0) -> dict[str, Any]:
         """Return the point that somebody chooses, decision by decision.
 
         Args:
-            choose: gets a name, the same for the same decision in every point, and the number of outcomes (None for a continuous
-                domain); returns a number in 0..1, 1 excluded: the fraction of the draws that lie below the one that is chosen.
+            choose: gets a name, the same for the same decision in every point, the number of outcomes (None for a continuous
+                domain) and whether they are in an order; returns a number in 0..1, 1 excluded: the fraction of the draws that lie
+                below the one that is chosen.
             number: the trial's number, by which exhaustive domains take turns.
 
         Raises:
@@ -114,7 +129,7 @@ class Space:
         draws = Draws(lambda: 0.0, 0)
         return _completed(self._root.grid_point(index, count, draws), draws)
 
-    def vary(self, sample: Mapping[str, Any], change: Callable[[Domain, Any], Any], rng: np.random.Generator) -> dict[str, Any]:
+    def vary(self, sample: Mapping[str, Any], change: Callable[[Domain, Any], Any], rng: Randomness) -> dict[str, Any]:
         """Return a point like `sample`, with the same branches, in which each domain's value is `change(domain, value)`.
 
         Values computed from others are computed anew; what such a one was computed from is drawn anew, as it is not in the sample.
@@ -153,11 +168,6 @@ class Space:
 def as_space(tree: Any) -> Space:
     """Return the space itself, or the space of what a user wrote."""
     return tree if isinstance(tree, Space) else Space(tree)
-
-
-def trial_generator(seed: int, number: int) -> np.random.Generator:
-    """Return the generator of a trial: it depends on the experiment's seed and the trial's number alone."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed << _NUMBER_BITS | number)))
 
 
 def flatten(sample: Mapping[str, Any]) -> dict[str, Any]:

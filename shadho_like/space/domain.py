@@ -16,11 +16,13 @@ class Domain(ABC):
 
     Attributes:
         kind: its name in JSON.
+        ordered: whether values that follow each other are more alike than others.
         fault: what is wrong with its arguments, or None.
         count: how many grid points it gives, where it has no natural number of them.
     """
 
     kind: ClassVar[str]
+    ordered: ClassVar[bool] = True
     fault: str | None = None
     count: int | None = None
 
@@ -48,6 +50,11 @@ class Domain(ABC):
     def values(self) -> Sequence[Any] | None:
         """Return all values where they are few and countable, else None."""
         return None
+
+    def outcomes(self) -> int | None:
+        """Return the number of its values where they are few, countable and equally likely, else None."""
+        values = self.values()
+        return None if values is None else len(values)
 
     def grid(self, count: int | None) -> Sequence[Any] | None:
         """Return the grid points: all values, or the middles of `count` equal shares of the probability; None without a count."""

@@ -194,6 +194,9 @@ class LogRandInt(RandInt):
         value = int(self.lo * math.exp(u * math.log(self.hi / self.lo)))
         return min(max(value, int(self.lo)), int(self.hi) - 1)
 
+    def outcomes(self) -> None:
+        """Return None: small numbers are likelier than large ones."""
+
     def unit(self, value: Any) -> float:
         """Return a number whose quantile is `value`."""
         return math.log((value + 0.5) / self.lo) / math.log(self.hi / self.lo)
@@ -207,6 +210,7 @@ class Choice(Domain):
     """One of the options, each as likely as any other."""
 
     kind = "choice"
+    ordered = False
 
     def __init__(self, options: Any) -> None:
         listed = isinstance(options, Sequence) and not isinstance(options, str)
@@ -305,6 +309,10 @@ class Power(Domain):
         """Return all values where the exponents are countable."""
         exponents = self.exponent.values()
         return None if exponents is None else [self._base**exponent for exponent in exponents]
+
+    def outcomes(self) -> int | None:
+        """Return the number of exponents."""
+        return self.exponent.outcomes()
 
     @property
     def complexity(self) -> float:

@@ -16,23 +16,27 @@ from shadho_like.space.domains import Exhaustive
 ABSENT: Any = type("Absent", (), {"__repr__": lambda _: "absent"})()
 """What an optional scope gives when it is left out."""
 
+Choose = Callable[[str, int | None, bool], float]
+"""See `Draws`."""
+
 
 @dataclass(slots=True)
 class Draws:
     """Where a sample's numbers come from: a generator's `random`, and the trial's number for the exhaustive domains.
 
-    With `choose`, every number comes from it instead: given what it decides (a path, with a mark behind it where that is no domain)
-    and the number of equally likely outcomes (None for a continuous one), it returns a number in 0..1, 1 excluded.
+    With `choose`, every number comes from it instead: given what it decides (a path, with a mark behind it where that is no domain),
+    the number of equally likely outcomes (None for a continuous one) and whether they are in an order, it returns a number in 0..1,
+    1 excluded.
     """
 
     random: Callable[[], float]
     number: int
     later: list[tuple[dict[str, Any], str, Dependent]] = field(default_factory=list)
-    choose: Callable[[str, int | None], float] | None = None
+    choose: Choose | None = None
 
-    def decide(self, path: str, outcomes: int) -> float:
+    def decide(self, path: str, outcomes: int, *, ordered: bool = False) -> float:
         """Return a number for a choice of the tree's own."""
-        return self.random() if self.choose is None else self.choose(path, outcomes)
+        return self.random() if self.choose is None else self.choose(path, outcomes, ordered)
 
 
 class Node(ABC):
@@ -88,8 +92,7 @@ class Leaf(Node):
             return values[index]
         if draws.choose is None:
             return self.domain.quantile(draws.random())
-        known = self.domain.values()
-        return self.domain.quantile(draws.choose(self.path, None if known is None else len(known)))
+        return self.domain.quantile(draws.choose(self.path, self.domain.outcomes(), self.domain.ordered))
 
     def check(self, value: Any) -> None:
         """Raise SpaceError where the domain has no such value."""
@@ -247,7 +250,7 @@ class Listed(Node):
     def draw(self, draws: Draws) -> Any:
         """Return a list."""
         lengths = len(self.children)
-        length = 1 + int(draws.decide(f"{self.path}#", lengths) * lengths) if self.repeat else lengths
+        length = 1 + int(draws.decide(f"{self.path}#", lengths, ordered=True) * lengths) if self.repeat else lengths
         return [child.draw(draws) for child in self.children[:length]]
 
     def check(self, value: Any) -> None:

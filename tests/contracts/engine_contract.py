@@ -65,6 +65,11 @@ class Driven:
         return [self.ended()[one.id] for one in attempts]
 
 
+def shell(launch: Launch, text: str, **changes: Any) -> Launch:
+    """Return a launch that runs a shell command."""
+    return replace(launch, command=text, **changes)
+
+
 class EngineSuite:
     """What both suites need."""
 
@@ -188,44 +193,21 @@ class CallableContract(EngineSuite):
         assert not launch.paths.sandboxes.exists()
 
 
-# Adds x at each step, and fails at step 3 where x is 3.
-TRAINING = """
-import json
-import shadho_worker
-
-def train(context):
-    total, step = 0, 0
-    if context.latest_checkpoint is not None:
-        with context.latest_checkpoint as path:
-            total, step = json.load(open(path + "/folder state.json"))
-    began_at = step
-    for operation in context.searcher.operations():
-        while step < operation.length:
-            total, step = total + context.hparams["x"], step + 1
-            operation.report_progress(step)
-            with context.checkpoint.save_path() as path:
-                json.dump([total, step], open(path + "/folder state.json", "w"))
-            if context.hparams["x"] == step == 3:
-                raise ArithmeticError("3 at 3")
-        operation.report_completed({"loss": total, "began_at": began_at})
-
-if __name__ == "__main__":
-    shadho_worker.run(train)
-"""
 SEGFAULT = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
 
 
-class CommandContract(EngineSuite):
-    """An engine that runs shell commands."""
-
-    def command(self, launch: Launch, text: str, **changes: Any) -> Launch:
-        return replace(launch, command=text, **changes)
+class CommandSuite(EngineSuite):
+    """What suites over shell commands need."""
 
     def script(self, launch: Launch, text: str, name: str = "my script.py", **changes: Any) -> Launch:
         """Return a launch that runs a Python script with this text."""
         path = launch.paths.root / name
         path.write_text(text, encoding="utf-8")
         return replace(launch, command=f"python '{name}'", input_files=(InputFile(path, name),), **changes)
+
+
+class CommandContract(CommandSuite):
+    """An engine that runs shell commands."""
 
     def failure(self, engine: Engine, launch: Launch) -> Failure:
         (found,) = Driven(engine, launch).run(attempt(0))
@@ -240,7 +222,7 @@ class CommandContract(EngineSuite):
 
     @pytest.mark.parametrize("content", ["0.25", '{"loss": 0.25}', '{"status": "completed", "metric": 0.25, "metrics": {}}'])
     def test_a_command_needs_no_python(self, engine: Engine, launch: Launch, content: str) -> None:
-        launch = self.command(launch, f"grep -q '\"x\": 1' hyperparameters.json && echo '{content}' > result.json")
+        launch = shell(launch, f"grep -q '\"x\": 1' hyperparameters.json && echo '{content}' > result.json")
         assert Driven(engine, launch).run(attempt(1)) == [Success(0.25)]
 
     @pytest.mark.parametrize(
@@ -261,7 +243,7 @@ class CommandContract(EngineSuite):
     def test_each_way_to_fail_is_a_failure_with_a_true_reason(
         self, engine: Engine, launch: Launch, command: str, kind: FailureKind, message: str
     ) -> None:
-        found = self.failure(engine, self.command(launch, command))
+        found = self.failure(engine, shell(launch, command))
         assert found.kind is kind
         assert found.message.startswith(message)
         assert found.log_tail == ("last words" if "last words" in command else found.log_tail)
@@ -269,7 +251,7 @@ class CommandContract(EngineSuite):
     def test_a_result_that_is_a_link_is_not_followed(self, engine: Engine, launch: Launch, tmp_path: Path) -> None:
         secret = tmp_path / "secret"
         secret.write_text("0.5")
-        found = self.failure(engine, self.command(launch, f"ln -s '{secret}' result.json"))
+        found = self.failure(engine, shell(launch, f"ln -s '{secret}' result.json"))
         assert found.kind is FailureKind.BAD_RESULT
 
     def test_the_scripts_own_reason_is_truer_than_its_exit_status(self, engine: Engine, launch: Launch) -> None:
@@ -280,7 +262,7 @@ class CommandContract(EngineSuite):
     def test_a_trial_over_its_time_is_killed_with_its_children(self, engine: Engine, launch: Launch, tmp_path: Path) -> None:
         pipe = Pids(tmp_path / "pids")
         command = f"""sleep 1000 & echo $! > '{pipe.path}'; sh -c 'echo $$ > "{pipe.path}"; exec sleep 1000'"""
-        driven = Driven(engine, self.command(launch, command, trial_timeout_s=2.0))
+        driven = Driven(engine, shell(launch, command, trial_timeout_s=2.0))
         driven.submit(attempt(0))
         pids = [pipe.read(), pipe.read()]
         driven.until(lambda: bool(driven.ended()))
@@ -292,31 +274,14 @@ class CommandContract(EngineSuite):
 
     def test_a_million_small_files_are_over_the_disk_limit(self, engine: Engine, launch: Launch) -> None:
         command = "python -c 'for n in range(10**6): open(str(n), \"w\").close()'; echo 1 > result.json"
-        found = self.failure(engine, self.command(launch, command, resources=Resources(disk_mb=8)))
+        found = self.failure(engine, shell(launch, command, resources=Resources(disk_mb=8)))
         text = "its folder took more than the 8 MB of disk that a trial may"
         assert (found.kind, found.message) == (FailureKind.DISK, text)
-
-    def test_a_later_attempt_goes_on_from_the_checkpoint_of_the_one_before(self, engine: Engine, launch: Launch) -> None:
-        driven = Driven(engine, self.script(launch, TRAINING))
-        first, second, third = (Attempt(AttemptId(0, number), {"x": 7}, 0, length) for number, length in ((1, 2), (2, 5), (3, 5)))
-        assert driven.run(first) == [Success(14.0, {"began_at": 0})]
-        assert driven.run(second) == [Success(35.0, {"began_at": 2})]
-        assert driven.run(third) == [Success(35.0, {"began_at": 5})]
-        copy = Attempt(AttemptId(1, 1), {"x": 1}, 0, 6, start_from="0")
-        assert driven.run(copy) == [Success(36.0, {"began_at": 5})]
-
-    def test_a_training_that_raises_leaves_its_checkpoints(self, engine: Engine, launch: Launch) -> None:
-        driven = Driven(engine, self.script(launch, TRAINING))
-        first, second = (Attempt(AttemptId(0, number), {"x": x}, 0, 5) for number, x in ((1, 3), (2, 7)))
-        [failed] = driven.run(first)
-        assert isinstance(failed, Failure)
-        assert (failed.kind, failed.message) == (FailureKind.ERROR, "ArithmeticError: 3 at 3")
-        assert driven.run(second) == [Success(9.0 + 14.0, {"began_at": 3})]
 
     def test_a_cancelled_attempt_is_killed_and_its_slot_comes_back(self, engine: Engine, launch: Launch, tmp_path: Path) -> None:
         pipe = Pids(tmp_path / "pids")
         wait = f"""if grep -q '"x": 0' hyperparameters.json; then echo $$ > '{pipe.path}'; exec sleep 1000; fi"""
-        driven = Driven(engine, self.command(launch, f"{wait}; echo 1 > result.json"))
+        driven = Driven(engine, shell(launch, f"{wait}; echo 1 > result.json"))
         driven.submit(attempt(0))
         pid = pipe.read()
         driven.until(lambda: any(isinstance(update, AttemptStarted) for update in driven.updates))
@@ -330,7 +295,7 @@ class CommandContract(EngineSuite):
         folder.mkdir()
         (folder / "a").write_text("7")
         launch = replace(
-            self.command(launch, "cp 'in put/a' out.txt; echo changed > 'in put/a'; echo 1 > result.json"),
+            shell(launch, "cp 'in put/a' out.txt; echo changed > 'in put/a'; echo 1 > result.json"),
             input_files=(InputFile(folder / "a", "in put/a"),),
             output_files=(OutputFile("kept.txt", "out.txt"), OutputFile("none.txt", "none.txt")),
         )
@@ -342,14 +307,14 @@ class CommandContract(EngineSuite):
 
     def test_an_output_that_is_a_link_out_of_the_sandbox_is_not_fetched(self, engine: Engine, launch: Launch) -> None:
         launch = replace(
-            self.command(launch, "ln -s /etc/passwd out.txt; echo 1 > result.json"),
+            shell(launch, "ln -s /etc/passwd out.txt; echo 1 > result.json"),
             output_files=(OutputFile("out.txt", "out.txt"),),
         )
         Driven(engine, launch).run(attempt(0))
         assert not os.path.lexists(launch.paths.trial(0) / "out.txt")
 
     def test_each_attempt_of_a_trial_keeps_its_log(self, engine: Engine, launch: Launch) -> None:
-        driven = Driven(engine, self.command(launch, "grep attempt trial.json; exit 1"))
+        driven = Driven(engine, shell(launch, "grep attempt trial.json; exit 1"))
         driven.run(attempt(5, 1))
         driven.run(attempt(5, 2))
         assert '"attempt": 2' in launch.paths.log(AttemptId(5, 2)).read_text()

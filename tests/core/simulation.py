@@ -11,6 +11,7 @@ from shadho_like.events import (
     Action,
     AttemptFinished,
     AttemptLost,
+    AttemptReported,
     AttemptStarted,
     Ending,
     Event,
@@ -20,6 +21,7 @@ from shadho_like.events import (
     StopReason,
     event_from_json,
 )
+from shadho_like.reports import Measured, Progressed, Resumed, Saved
 from shadho_like.searcher.random import RandomSearch
 from shadho_like.searcher.samplers import RandomSampler
 from shadho_like.space import Space
@@ -57,7 +59,7 @@ class World:
         turn = self.state.handle(event)
         self.turns.append(turn)
         attempt = getattr(event, "attempt", None)
-        if attempt is not None and not isinstance(event, AttemptStarted):
+        if attempt is not None and not isinstance(event, AttemptStarted | AttemptReported):
             del self.wanted[attempt]
         if isinstance(event, RunStarted):
             self.wanted.clear()
@@ -82,12 +84,16 @@ class World:
         """Let one thing happen."""
         self.time_s += 1
         attempt = data.draw(st.sampled_from(sorted(self.wanted)), label="attempt")
-        kinds = ["finish", "finish", "start", "lose", "fail", "restart"] + (["stop", "pause", "kill"] if may_stop else [])
+        kinds = ["finish", "finish", "start", "report", "lose", "fail", "restart"] + (["stop", "pause", "kill"] if may_stop else [])
         match data.draw(st.sampled_from(kinds), label="kind"):
             case "finish":
                 self.finish(attempt)
             case "start" if self.trials[attempt.trial].state.value == "PENDING":
                 self.handle(AttemptStarted(self.time_s, attempt, "node"))
+            case "report":
+                saved = Saved(1, f"{attempt}.1", 1.0, 10, "ab", {"note": "n"})
+                measured = Measured(2, data.draw(st.booleans(), label="validation"), 1.0, {"loss": 0.5})
+                self.handle(AttemptReported(self.time_s, attempt, (Resumed(0), saved, measured, Progressed(3, 1.0))))
             case "lose":
                 self.handle(AttemptLost(self.time_s, attempt, "node", "the worker went away"))
             case "fail":

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from contracts.engine_contract import CallableContract, CommandContract
+from contracts.report_contract import ReportContract
 
 from shadho_like.engine.base import Engine
 from shadho_like.engine.inprocess import InProcessEngine
@@ -26,6 +27,12 @@ class TestLocalCallables(CallableContract):
 
 
 class TestLocalCommands(CommandContract):
+    @pytest.fixture
+    def engine(self, local: Engine) -> Engine:
+        return local
+
+
+class TestLocalReports(ReportContract):
     @pytest.fixture
     def engine(self, local: Engine) -> Engine:
         return local

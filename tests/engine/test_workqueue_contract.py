@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from contracts.engine_contract import CallableContract, CommandContract
+from contracts.report_contract import ReportContract
 
 from shadho_like.engine.base import Engine
 from shadho_like.launch import Launch
@@ -21,6 +22,12 @@ class TestWorkQueueCommands(CommandContract):
 
 
 class TestWorkQueueCallables(CallableContract):
+    @pytest.fixture
+    def engine(self, work_queue_engine: Engine) -> Engine:
+        return work_queue_engine
+
+
+class TestWorkQueueReports(ReportContract):
     @pytest.fixture
     def engine(self, work_queue_engine: Engine) -> Engine:
         return work_queue_engine

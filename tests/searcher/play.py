@@ -25,7 +25,8 @@ class Play:
     """An experiment of one method, and what happened in it.
 
     Attributes:
-        fresh: makes the method. Given with `reload`, it does so after every event, and the new one goes on from the saved state.
+        fresh: makes the method.
+        reload: whether to do so after every event, and to go on with it from the state that was saved.
     """
 
     fresh: Callable[[], BuiltInMethod]
@@ -38,9 +39,12 @@ class Play:
     busiest: int = 0
 
     def __post_init__(self) -> None:
-        self.state = ExperimentState(self.fresh(), experiment="e", seed=7, smaller_is_better=True)
+        self._begin()
         self.progress.append(self.state.method.progress(self.state.searcher))
         self.handle(RunStarted(0.0, "run", "head", 1, None, 0))
+
+    def _begin(self) -> None:
+        self.state = ExperimentState(self.fresh(), experiment="e", seed=7, smaller_is_better=True)
 
     def handle(self, event: Event) -> None:
         turn = self.state.handle(event)
@@ -56,14 +60,16 @@ class Play:
         self.busiest = max(self.busiest, len(self.wanted))
         self.progress.append(self.state.method.progress(self.state.searcher))
         if self.reload:
-            saved = json.loads(json.dumps(self.state.method.state_to_json(), allow_nan=False))
-            method = self.state._search.method = self.fresh()
-            method.load_state(saved)
-            assert json.loads(json.dumps(method.state_to_json())) == saved
+            json.dumps(self.state.method.state_to_json(), allow_nan=False)
+            saved = json.dumps(self.state.snapshot(), sort_keys=True)
+            self._begin()
+            self.state.restore(json.loads(saved))
+            assert json.dumps(self.state.snapshot(), sort_keys=True) == saved
 
     def finish(self, attempt: AttemptId, outcome: Outcome) -> None:
-        # No two failures alike, which would end the search.
-        outcome = replace(outcome, message="x" * attempt.trial) if outcome is ERROR and isinstance(outcome, Failure) else outcome
+        if isinstance(outcome, Failure):
+            # Failures that are all alike end a run.
+            outcome = replace(outcome, message=f"{outcome.message} {'ab'[len(self.turns) % 2]}")
         self.handle(AttemptFinished(float(len(self.turns)), attempt, 0.0, "node", outcome))
 
     def to_the_end(self, outcome: Callable[[Attempt], Outcome], choose: Callable[[list[AttemptId]], AttemptId] = min, most: int = 10**5) -> None:

@@ -73,7 +73,7 @@ def test_it_does_what_the_slow_reference_does(
             end = ERROR
         play.finish(attempt.id, end)
         if isinstance(end, Success):
-            expected = slow.report(trial, end.metric if math.isfinite(end.metric) else math.inf)
+            expected = slow.report(trial, end.metric if end.metric is not None and math.isfinite(end.metric) else math.inf)
         else:
             expected = slow.fail(trial) if end is ERROR else slow.withdraw(trial)
         assert jobs(play.turns[-1]) == expected

@@ -14,6 +14,7 @@ from searcher.test_async_halving import by_number
 from shadho_like import rand, searcher, spaces
 from shadho_like.errors import OptionError
 from shadho_like.operations import Create, ValidateAfter
+from shadho_like.searcher.samplers import Observed
 from shadho_like.space import Space
 from shadho_like.trial import Attempt, Outcome, Success
 
@@ -180,12 +181,12 @@ class Student:
     """A sampler that keeps what it is told."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[int, int, float | None]] = []
+        self.told: list[tuple[int, int, Observed]] = []
 
     def sample(self, number: int) -> dict[str, Any]:
         return {"n": number, "told": len(self.told)}
 
-    def observe(self, number: int, hparams: dict[str, Any], length: int, metric: float | None) -> None:
+    def observe(self, number: int, hparams: dict[str, Any], length: int, metric: Observed) -> None:
         assert hparams["n"] == number
         self.told.append((number, length, metric))
 

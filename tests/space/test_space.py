@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from shadho_like import rand, spaces
 from shadho_like.errors import SpaceError
-from shadho_like.space import Domain, Space, flatten, trial_generator
+from shadho_like.space import Domain, Space, TrialGenerator, flatten
 
 DOMAINS: dict[str, Domain] = {
     "uniform": rand.uniform(-2, 3),
@@ -66,12 +66,12 @@ def test_every_domain_gives_its_own_values_and_knows_their_place(name: str, u: f
 @given(trees, st.integers(0, 2**31), st.integers(0, 10**6))
 def test_a_sample_fits_its_space_and_depends_on_seed_and_number_alone(tree: dict[str, Any], seed: int, number: int) -> None:
     space = Space(tree)
-    sample = space.sample(trial_generator(seed, number), number)
+    sample = space.sample(TrialGenerator(seed, number), number)
     space.validate(sample)
     assert json.loads(json.dumps(sample, allow_nan=False)) == sample
     backwards = Space(dict(reversed(tree.items())))
     assert backwards == space
-    assert backwards.sample(trial_generator(seed, number), number) == sample
+    assert backwards.sample(TrialGenerator(seed, number), number) == sample
 
 
 @given(trees)
@@ -79,13 +79,13 @@ def test_the_json_form_gives_the_same_space_back(tree: dict[str, Any]) -> None:
     space = Space(tree)
     again = Space.from_json(json.loads(json.dumps(space.to_json())))
     assert again == space
-    assert again.sample(trial_generator(1, 2), 2) == space.sample(trial_generator(1, 2), 2)
+    assert again.sample(TrialGenerator(1, 2), 2) == space.sample(TrialGenerator(1, 2), 2)
 
 
 @given(trees, st.integers(0, 50))
 def test_a_sample_belongs_to_one_of_the_alternatives(tree: dict[str, Any], number: int) -> None:
     space = Space(tree)
-    leaf = space.leaf_of(space.sample(trial_generator(3, number), number))
+    leaf = space.leaf_of(space.sample(TrialGenerator(3, number), number))
     for _, alternative in zip(range(5000), space.leaves(), strict=False):
         if alternative.name == leaf:
             return
@@ -104,14 +104,14 @@ def test_a_sample_belongs_to_one_of_the_alternatives(tree: dict[str, Any], numbe
 )
 def test_draws_are_distributed_as_promised(domain: Domain, cdf: Any) -> None:
     space = Space({"x": domain})
-    values = sorted(space.sample(trial_generator(5, n))["x"] for n in range(4000))
+    values = sorted(space.sample(TrialGenerator(5, n))["x"] for n in range(4000))
     distance = max(abs(cdf(value) - (i + 0.5) / 4000) for i, value in enumerate(values))
     assert distance < 1.63 / math.sqrt(4000)
 
 
 def test_whole_numbers_and_choices_come_equally_often() -> None:
     space = Space({"k": rand.randint(0, 10, 3), "c": ["a", "b"], "e": spaces.scope(exclusive=True, p=1, q=2)})
-    samples = [space.sample(trial_generator(0, n)) for n in range(4000)]
+    samples = [space.sample(TrialGenerator(0, n)) for n in range(4000)]
     for values in ([s["k"] for s in samples], [s["c"] for s in samples], [str(s["e"]) for s in samples]):
         shares = [values.count(value) / 4000 for value in set(values)]
         assert all(abs(share - 1 / len(shares)) < 0.03 for share in shares)
@@ -120,7 +120,7 @@ def test_whole_numbers_and_choices_come_equally_often() -> None:
 
 def test_exhaustive_values_cover_every_combination_once_before_any_twice() -> None:
     space = Space({"a": spaces.exhaustive([1, 2, 3]), "b": {"c": spaces.exhaustive(["x", "z"])}, "u": rand.uniform(0, 1)})
-    pairs = [(s["a"], s["b"]["c"]) for s in (space.sample(trial_generator(0, n), n) for n in range(12))]
+    pairs = [(s["a"], s["b"]["c"]) for s in (space.sample(TrialGenerator(0, n), n) for n in range(12))]
     assert len(set(pairs[:6])) == 6
     assert pairs[6:] == pairs[:6]
 
@@ -136,7 +136,7 @@ def test_dependent_values_see_the_others_and_lists_have_their_lengths() -> None:
     )
     lengths = set()
     for number in range(60):
-        sample = space.sample(trial_generator(0, number))
+        sample = space.sample(TrialGenerator(0, number))
         lengths.add(len(sample["layers"]))
         assert sample["width"] == sum(sample["layers"])
         assert 0 <= sample["scaled"] <= len(sample["layers"])
@@ -214,7 +214,7 @@ def test_the_first_thing_wrong_with_a_sample_is_named(sample: Any, message: str)
 
 def test_a_callback_that_fails_is_named() -> None:
     with pytest.raises(SpaceError, match=r"^a.d: its callback .*:broken failed: ZeroDivisionError: division by zero$"):
-        Space({"a": {"d": spaces.dependent(None, broken)}}).sample(trial_generator(0, 0))
+        Space({"a": {"d": spaces.dependent(None, broken)}}).sample(TrialGenerator(0, 0))
 
 
 def test_flattening_gives_dotted_paths() -> None:

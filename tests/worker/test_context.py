@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import tarfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ def start(sandbox: Path, tmp_path: Path) -> Callable[..., Context]:
     def context(**changes: Any) -> Context:
         trial = {"version": 1, "experiment": "e", "trial": 12, "attempt": 1, "seed": 5, "length": 4, "metric": "loss", "evaluations": 1}
         trial |= {"start_from": None, "checkpoints": str(tmp_path / "kept"), **changes}
+        (tmp_path / "kept").mkdir(exist_ok=True)
         (sandbox / "trial.json").write_text(json.dumps(trial))
         (sandbox / "hyperparameters.json").write_text('{"x": 3}')
         made: Context = shadho_worker.init()
@@ -115,6 +117,64 @@ def test_a_preempted_script_goes_on_later(start: Callable[..., Context], sandbox
     finally:
         signal.signal(signal.SIGTERM, before)
     assert result(sandbox) == {"status": "preempted"}
+
+
+@pytest.mark.parametrize("saves", [True, False])
+def test_a_slice_ends_with_a_checkpoint_or_it_is_a_failure(start: Callable[..., Context], sandbox: Path, saves: bool) -> None:
+    with start(length=9, slice_length=3) as context:
+        for operation in context.searcher.operations():
+            for step in range(1, 9):
+                operation.report_progress(step)
+                if context.preempt.should_preempt():
+                    break
+            if saves:
+                save(context, "three")
+            break
+    assert step == 3
+    found = result(sandbox)
+    assert found["status"] == ("preempted" if saves else "failed")
+    assert saves or "saved no checkpoint to go on from" in found["message"]
+
+
+@pytest.mark.parametrize(("left_s", "near"), [(60, True), (3600, False), (None, False)])
+def test_the_end_of_the_allocation_is_a_reason(
+    start: Callable[..., Context], monkeypatch: pytest.MonkeyPatch, left_s: float | None, *, near: bool
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    if left_s is not None:
+        monkeypatch.setenv(shadho_context.DEADLINE, str(time.time() + left_s))
+    try:
+        assert start().preempt.should_preempt() is near
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_machine_that_does_not_see_the_storage_says_so(start: Callable[..., Context], sandbox: Path, tmp_path: Path) -> None:
+    context = start(checkpoints=str(tmp_path / "mounted" / "experiment"))
+    with pytest.raises(CheckpointError, match="the checkpoint storage .*/mounted/experiment is not there on"), context.checkpoint.save_path():
+        pass
+    assert not (tmp_path / "mounted").exists()
+
+
+def test_what_an_attempt_left_half_written_is_gone_with_the_next(start: Callable[..., Context], tmp_path: Path) -> None:
+    save(start(), "one")
+    half = tmp_path / "kept/12/.partial-12.1.2"
+    half.mkdir()
+    assert start(attempt=2).latest_checkpoint is not None
+    assert not half.exists()
+
+
+def test_many_pieces_have_a_checksum_each(start: Callable[..., Context], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(shadho_checkpoint, "_PIECE_BYTES", 3)
+    checkpoint = save(start(), "0123456789")
+    found = shadho_checkpoint.read(str(tmp_path / "kept"), checkpoint)
+    assert found.size == 10
+    [(size, checksum)] = shadho_checkpoint.read_manifest(found.path)["files"].values()
+    assert (size, len(checksum)) == (10, 4 * 8)
+    data = Path(found.path, "deep/model")
+    data.write_text("0123456798")
+    with pytest.raises(CheckpointError, match="is not as it was saved: deep/model"):
+        shadho_checkpoint.read(str(tmp_path / "kept"), checkpoint)
 
 
 def test_the_newest_whole_checkpoint_is_offered(start: Callable[..., Context], sandbox: Path, tmp_path: Path) -> None:

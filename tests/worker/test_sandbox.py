@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import shadho_worker
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,8 +23,12 @@ JSON = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.
 RESULTS = st.dictionaries(st.sampled_from(["status", "metric", "metrics", "kind", "message", "traceback", "loss", "trial"]), JSON)
 
 
-def read(folder: Path, failure: Failure | None = None) -> Outcome:
-    outcome = read_results(folder, [ONE], "loss", failure)[ONE]
+LAUNCH = Launch("e", ExperimentPaths(Path("e")))
+LAUNCHES = (LAUNCH, replace(LAUNCH, any_json=True), replace(LAUNCH, other_metrics=("trial",)))
+
+
+def read(folder: Path, failure: Failure | None = None, launch: Launch = LAUNCH) -> Outcome:
+    outcome = read_results(folder, [ONE], launch, failure)[ONE]
     assert outcome is not None
     return outcome
 
@@ -31,7 +36,7 @@ def read(folder: Path, failure: Failure | None = None) -> Outcome:
 def check(outcome: Outcome | None) -> None:
     """Check that what was believed can be written down anywhere."""
     if isinstance(outcome, Success):
-        json.dumps([outcome.metric, outcome.metrics], allow_nan=False, ensure_ascii=False).encode("utf-8")
+        json.dumps([outcome.metric, outcome.metrics, outcome.reported], allow_nan=False, ensure_ascii=False).encode("utf-8")
     elif outcome is not None:
         json.dumps(outcome.to_json(), ensure_ascii=False).encode("utf-8")
         assert "\n" not in outcome.message
@@ -41,12 +46,13 @@ def check(outcome: Outcome | None) -> None:
 @given(st.binary() | RESULTS.map(lambda value: json.dumps(value).encode()) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_no_content_raises(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "result.json").write_bytes(content)
-    check(read(tmp_path))
     batch = tmp_path / "batch"
     batch.mkdir(exist_ok=True)
     (batch / "results.jsonl").write_bytes(content + b"\n" + content)
-    for outcome in read_results(batch, [ONE, AttemptId(1, 1)], "loss", None).values():
-        check(outcome)
+    for launch in LAUNCHES:
+        check(read(tmp_path, launch=launch))
+        for outcome in read_results(batch, [ONE, AttemptId(1, 1)], launch, None).values():
+            check(outcome)
 
 
 DEEP = b'{"loss": 1, "x": ' + b"[" * 500 + b"]" * 500 + b"}"
@@ -115,12 +121,54 @@ def test_the_tail_of_a_log_is_its_last_lines_within_bounds(tmp_path: Path) -> No
     assert log_tail(tmp_path / "none") == ""
 
 
+@pytest.mark.parametrize(
+    ("returned", "outcome"),
+    [
+        (3, Success(3.0)),
+        (True, Success(1.0, {}, True)),
+        ([0.5, 2], Success(None, {"loss": [0.5, 2]}, [0.5, 2])),
+        ("good", Success(None, {"loss": "good"}, "good")),
+        ({"loss": 1, "size": 2}, Success(1.0, {"size": 2}, {"loss": 1, "size": 2})),
+        ({"a": 1.5, "b": None}, Success(None, {"a": 1.5, "b": None}, {"a": 1.5, "b": None})),
+        ({"loss": "low"}, Success(None, {"loss": "low"}, {"loss": "low"})),
+        (None, "the objective returned None: does it end without a return?"),
+        (float("nan"), "the objective returned nan, which is no finite number"),
+        ([1, float("inf")], "'1' is inf, which is no finite number"),
+        ({1}, "the objective returned {1} (set), which JSON cannot hold"),
+    ],
+)
+def test_a_method_of_ones_own_takes_any_json_value(tmp_path: Path, returned: object, outcome: Success | str) -> None:
+    result = shadho_worker.evaluate(lambda _: returned, {}, any_json=True)
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    assert read(tmp_path, launch=LAUNCHES[1]) == (outcome if isinstance(outcome, Success) else Failure(FailureKind.BAD_RESULT, outcome))
+    if isinstance(outcome, Success):
+        (tmp_path / "result.json").write_text(json.dumps(returned))
+        assert read(tmp_path, launch=LAUNCHES[1]) == outcome
+
+
+@pytest.mark.parametrize(
+    ("returned", "outcome"),
+    [
+        ({"loss": 1, "size": True, "x": "a"}, Success(1.0, {"size": True, "x": "a"}, {"loss": 1.0, "size": True, "x": "a"})),
+        ({"loss": 1, "y": 2}, "the objective returned no 'size', only 'loss', 'y'"),
+        (1, "the objective returned no 'size', only 'loss'"),
+        ({"loss": 1, "size": "a"}, "'size' is 'a' (str), not a number"),
+        ({"size": 1}, "the objective returned no 'loss', only 'size'"),
+    ],
+)
+def test_every_one_of_several_metrics_is_a_number(tmp_path: Path, returned: object, outcome: Success | str) -> None:
+    launch = replace(LAUNCH, other_metrics=("size",))
+    for result in (returned, shadho_worker.evaluate(lambda _: returned, {})):
+        (tmp_path / "result.json").write_text(json.dumps(result))
+        assert read(tmp_path, launch=launch) == (outcome if isinstance(outcome, Success) else Failure(FailureKind.BAD_RESULT, outcome))
+
+
 def test_a_crash_in_a_batch_blames_the_first_trial_without_a_line(tmp_path: Path) -> None:
     ids = [AttemptId(n, 1) for n in range(4)]
     lines: list[dict[str, object]] = [{"trial": trial, "status": "completed", "metric": 1.0, "metrics": {}} for trial in (0, 9)]
     (tmp_path / "results.jsonl").write_text("\n".join(map(json.dumps, lines)) + '\n{"trial": 1, "sta')
     failure = Failure(FailureKind.SIGNAL, "killed by SIGSEGV")
-    assert read_results(tmp_path, ids, "loss", failure) == {ids[0]: Success(1.0), ids[1]: failure, ids[2]: None, ids[3]: None}
+    assert read_results(tmp_path, ids, LAUNCH, failure) == {ids[0]: Success(1.0), ids[1]: failure, ids[2]: None, ids[3]: None}
 
 
 def test_what_goes_in_is_json_and_never_part_of_a_command(tmp_path: Path) -> None:
@@ -129,8 +177,8 @@ def test_what_goes_in_is_json_and_never_part_of_a_command(tmp_path: Path) -> Non
     files = attempt_files(launch, [one])
     assert json.loads(files["hyperparameters.json"]) == {"x": "$(reboot)"}
     trial = {"version": 1, "experiment": "name", "trial": 7, "attempt": 2, "seed": 5, "length": 1}
-    trial |= {"start_from": None, "checkpoints": None}
-    trial |= {"metric": "accuracy", "evaluations": 2}
+    trial |= {"start_from": None, "checkpoints": None, "slice_s": None, "slice_length": None}
+    trial |= {"metric": "accuracy", "any_json": False, "evaluations": 2}
     assert json.loads(files["trial.json"]) == trial
     batch = attempt_files(replace(launch, trials_per_task=2), [one])
     assert json.loads(batch["batch.json"]) == [{"trial": trial, "hyperparameters": {"x": "$(reboot)"}}]

@@ -1,0 +1,197 @@
+"""`shadho checkpoint`: the checkpoints of an experiment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from shadho_like.cli.said import said_plainly
+from shadho_like.errors import OptionError, WorldError
+
+if TYPE_CHECKING:
+    from shadho_like.journal import JournalReader
+
+_DIRECTORY = click.argument("directory", type=click.Path(path_type=Path))
+_ID = click.argument("checkpoint", metavar="ID")
+_THERE = ("KEPT", "LOST")
+_UNITS = ("B", "KB", "MB", "GB", "TB")
+
+
+@click.group("checkpoint")
+def checkpoint_commands() -> None:
+    """Look at the checkpoints of a search, take them out, or delete them."""
+
+
+@checkpoint_commands.command("list")
+@_DIRECTORY
+@click.option("--trial", type=click.IntRange(min=0), help="Only those of one trial.")
+@click.option("--all", "everything", is_flag=True, help="Also those that were deleted.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def list_checkpoints(directory: Path, trial: int | None, *, everything: bool, as_json: bool) -> None:
+    """Print the checkpoints of the search in DIRECTORY, a line each.
+
+    Example: shadho checkpoint list experiments/asha_digits
+    """
+    from shadho_like.journal import JournalReader
+
+    with said_plainly(), JournalReader(directory) as journal:
+        found = [_plain(row) for row in journal.checkpoints(trial) if everything or row["state"] in _THERE]
+        metric = journal.config["metric"]
+        for line in map(json.dumps, found) if as_json else _table(found, metric):
+            click.echo(line)
+
+
+@checkpoint_commands.command()
+@_DIRECTORY
+@_ID
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def describe(directory: Path, checkpoint: str, *, as_json: bool) -> None:
+    """Print what is known of the checkpoint ID, and whether its files are there as it was saved.
+
+    Example: shadho checkpoint describe experiments/asha_digits 12.1.3
+    """
+    from shadho_checkpoint import CheckpointError
+
+    from shadho_like.checkpoint import glance, path_of
+    from shadho_like.journal import JournalReader
+
+    with said_plainly(), JournalReader(directory) as journal:
+        value = _plain(_found(journal, checkpoint))
+        if value["state"] in _THERE:
+            value["path"] = str(path_of(journal.checkpoint_root, checkpoint))
+            try:
+                glance(journal.checkpoint_root, checkpoint)
+                value["problem"] = None
+            except CheckpointError as error:
+                value["problem"] = str(error)
+        lines = [f"{name}: {json.dumps(item) if isinstance(item, dict) else item}" for name, item in value.items() if item is not None]
+        click.echo(json.dumps(value) if as_json else "\n".join(lines))
+
+
+@checkpoint_commands.command()
+@_DIRECTORY
+@_ID
+@click.argument("target", type=click.Path(path_type=Path), required=False)
+def download(directory: Path, checkpoint: str, target: Path | None) -> None:
+    """Copy the files of the checkpoint ID to the new folder TARGET, by default one named as the checkpoint.
+
+    Nothing is copied unless every file is as it was saved.
+
+    Example: shadho checkpoint download experiments/asha_digits 12.1.3 best
+    """
+    from shadho_checkpoint import CheckpointError
+
+    from shadho_like.checkpoint import copy_out
+    from shadho_like.journal import JournalReader
+
+    with said_plainly():
+        with JournalReader(directory) as journal:
+            row, root = _found(journal, checkpoint), journal.checkpoint_root
+        if row["state"] not in _THERE:
+            message = f"checkpoint {checkpoint} was deleted"
+            raise OptionError(message)
+        target = target or Path(checkpoint)
+        if target.exists():
+            message = f"{target} is there already: name a folder that is to be made"
+            raise OptionError(message)
+        try:
+            copy_out(root, checkpoint, target)
+        except CheckpointError as error:
+            raise WorldError(str(error)) from error
+        except OSError as error:
+            message = f"{target} cannot be written: {error.strerror}"
+            raise WorldError(message) from error
+        click.echo(f"{target}: {_size(row['size'])}, saved at length {row['length']:g}")
+
+
+@checkpoint_commands.command()
+@_DIRECTORY
+@click.argument("checkpoints", metavar="ID...", nargs=-1, required=True)
+def delete(directory: Path, checkpoints: tuple[str, ...]) -> None:
+    """Delete checkpoints. What the search needs to go on stays, and so does everything while its driver runs.
+
+    Example: shadho checkpoint delete experiments/asha_digits 12.1.3 13.1.1
+    """
+    from shadho_like import checkpoint as storage
+    from shadho_like.checkpoint_policy import CheckpointId
+    from shadho_like.journal import Journal, JournalReader
+    from shadho_like.journal.reported import DELETED, DELETING
+    from shadho_like.paths import ExperimentPaths
+    from shadho_like.reports import parts_of
+
+    with said_plainly():
+        with JournalReader(directory) as reader:
+            rows = [_found(reader, checkpoint) for checkpoint in checkpoints]
+            for row in rows:
+                _check_dispensable(reader, row)
+            root = reader.checkpoint_root
+        ids = [CheckpointId(*parts) for row in rows if (parts := parts_of(row["id"]))]
+        # Being the one who writes keeps a driver from starting meanwhile.
+        journal = Journal(ExperimentPaths(directory.absolute()), {})
+        try:
+            journal.tidy(lambda: journal.reported.mark(ids, DELETING))
+            for each in ids:
+                try:
+                    storage.delete(root, str(each))
+                except OSError as error:
+                    message = f"checkpoint {each} cannot be deleted: {error.strerror}; the next driver tries again"
+                    raise WorldError(message) from error
+                journal.tidy(lambda each=each: journal.reported.mark([each], DELETED))  # type: ignore[misc]
+                click.echo(f"deleted {each}")
+        finally:
+            journal.close()
+
+
+def _found(journal: JournalReader, checkpoint: str) -> dict[str, Any]:
+    """Return what is known of a checkpoint.
+
+    Raises:
+        OptionError: nothing; the message names the nearest.
+    """
+    import difflib
+
+    rows = {row["id"]: row for row in journal.checkpoints()}
+    if checkpoint in rows:
+        return rows[checkpoint]
+    there = [name for name, row in rows.items() if row["state"] in _THERE]
+    near = difflib.get_close_matches(checkpoint, there, n=3, cutoff=0.0)
+    hint = f"the nearest are {', '.join(near)}" if near else "there is none at all"
+    message = f"there is no checkpoint {checkpoint!r} in this experiment: {hint}; see shadho checkpoint list"
+    raise OptionError(message)
+
+
+def _check_dispensable(journal: JournalReader, row: dict[str, Any]) -> None:
+    """Refuse to delete what the search may go on from."""
+    if journal.phase.over or row["state"] not in _THERE:
+        return
+    newest = [other for other in journal.checkpoints(row["trial"]) if other["state"] == "KEPT"][-1:]
+    if row in newest or journal.may_start_from(row["id"]):
+        message = f"checkpoint {row['id']} may be needed to go on with trial {row['trial']}, or to start another: end the search first"
+        raise OptionError(f"{message} (shadho experiment cancel)")
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in row.items() if name not in {"line", "number"}}
+    return {**kept, "metadata": json.loads(row["metadata"])}
+
+
+def _table(rows: Iterable[dict[str, Any]], metric: str) -> Iterator[str]:
+    cells = [("id", "trial", "length", metric, "size", "state")]
+    for row in rows:
+        value = "" if row["metric"] is None else f"{row['metric']:.6g}"
+        cells.append((row["id"], str(row["trial"]), f"{row['length']:g}", value, _size(row["size"]), row["state"].lower()))
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for line in cells:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+
+
+def _size(size: float) -> str:
+    for unit in _UNITS[:-1]:
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} {_UNITS[-1]}"

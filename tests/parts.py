@@ -1,0 +1,19 @@
+"""Parts that not everybody has: a test that needs one is skipped at home where it is missing, and fails in CI."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+
+import pytest
+
+_PACKAGES = {"sklearn": "scikit-learn"}
+
+
+def need(*modules: str) -> None:
+    """Skip or fail the test at hand unless these modules are installed; the reason says how to install them."""
+    missing = [module for module in modules if find_spec(module) is None]
+    if not missing:
+        return
+    reason = f"{' and '.join(missing)} missing: pip install {' '.join(_PACKAGES.get(module, module) for module in missing)}"
+    (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)

@@ -1,0 +1,124 @@
+"""The processes of one trial among each other, as `torchrun` starts them on one machine; or the one process that is all of them.
+
+Standard library and Python 3.8 only. Rank 0 listens on the loopback interface, with a key that only this user can read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Mapping
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+_MEETING_FILE = ".shadho_distributed-{run}.json"
+_PAUSE_S = 0.05
+_PATIENCE_S = 300.0
+
+
+class Distributed:
+    """This process among those of its trial. All of them make the same calls, in the same order.
+
+    Attributes:
+        rank: this process's, from 0; only rank 0 reports and saves checkpoints.
+        size: how many there are.
+        local_rank: the same as `rank`, as all are on one machine.
+    """
+
+    def __init__(self, environment: Mapping[str, str] | None = None, folder: str | None = None) -> None:
+        """Take rank and size from what `torchrun` set; meet the others when they are first needed.
+
+        Raises:
+            RuntimeError: they are on several machines.
+        """
+        env = os.environ if environment is None else environment
+        self.rank = self.local_rank = int(env.get("RANK", "0")) if "WORLD_SIZE" in env else 0
+        self.size = int(env.get("WORLD_SIZE", "1"))
+        if int(env.get("LOCAL_WORLD_SIZE", self.size)) != self.size:
+            message = f"context.distributed works among the processes of one machine, not all of these {self.size}"
+            raise RuntimeError(message)
+        run = "-".join(env.get(name, "0") for name in ("TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT", "MASTER_PORT"))
+        name = "".join(letter if letter.isalnum() else "-" for letter in run)
+        self._file = os.path.join(folder or os.getcwd(), _MEETING_FILE.format(run=name))
+        self._others: list[Connection] = []
+
+    def gather(self, value: Any) -> list[Any] | None:
+        """Return every process's value in order of their ranks on rank 0, None on the others."""
+        if self.size == 1:
+            return [value]
+        self._meet()
+        if self.rank == 0:
+            return [value, *(other.recv() for other in self._others)]
+        self._others[0].send(value)
+        return None
+
+    def allgather(self, value: Any) -> list[Any]:
+        """Return every process's value in order of their ranks."""
+        values: list[Any] = self.broadcast(self.gather(value))
+        return values
+
+    def broadcast(self, value: Any) -> Any:
+        """Return rank 0's value."""
+        if self.size == 1:
+            return value
+        self._meet()
+        if self.rank > 0:
+            return self._others[0].recv()
+        for other in self._others:
+            other.send(value)
+        return value
+
+    def close(self) -> None:
+        """Part."""
+        for other in self._others:
+            other.close()
+        self._others = []
+
+    def _meet(self) -> None:
+        if not self._others:
+            (self._welcome if self.rank == 0 else self._visit)()
+
+    def _welcome(self) -> None:
+        from multiprocessing.connection import Listener
+
+        key = secrets.token_bytes(32)
+        with Listener(("127.0.0.1", 0), backlog=self.size, authkey=key) as listener:
+            partial = f"{self._file}.{os.getpid()}"
+            with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+                json.dump({"address": listener.address, "key": key.hex()}, file)
+            os.replace(partial, self._file)
+            try:
+                visitors = {}
+                for _ in range(1, self.size):
+                    visitor = listener.accept()
+                    visitors[visitor.recv()] = visitor
+            finally:
+                with suppress(FileNotFoundError):
+                    os.unlink(self._file)
+        self._others = [visitors[rank] for rank in range(1, self.size)]
+
+    def _visit(self) -> None:
+        from multiprocessing.connection import Client
+
+        give_up_s = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                with open(os.open(self._file, os.O_RDONLY | os.O_NOFOLLOW), encoding="ascii") as file:
+                    owner = os.fstat(file.fileno()).st_uid
+                    meeting = json.load(file)
+                if owner == os.getuid():
+                    first = Client((meeting["address"][0], meeting["address"][1]), authkey=bytes.fromhex(meeting["key"]))
+                    break
+            except (OSError, EOFError):
+                # Rank 0 is not there yet, or this is what an earlier run left.
+                pass
+            if time.monotonic() > give_up_s:
+                message = f"rank 0 of this trial did not come within {_PATIENCE_S:g} s: every process has to make the same calls"
+                raise TimeoutError(message)
+            time.sleep(_PAUSE_S)
+        first.send(self.rank)
+        self._others = [first]
