@@ -58,7 +58,7 @@ class Trace:
     @property
     def world(self) -> World:
         """The same for the simulated engine."""
-        return World(self.duration, self.loss, workers=self.workers)
+        return World(self.duration, self.loss, classes=self.workers)
 
 
 def read(cores: frozenset[int], path: Path = TRACE) -> Trace:

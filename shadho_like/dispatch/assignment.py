@@ -6,12 +6,16 @@ import heapq
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from shadho_like.dispatch.rules import MeasuredCost, Rule
 from shadho_like.dispatch.run_times import RunTimes
 from shadho_like.events import AttemptFinished, AttemptStarted, EngineEvent
 from shadho_like.resources import Capacity
-from shadho_like.trial import Attempt, AttemptId, Failure, FailureKind, Hyperparameters
+from shadho_like.trial import Attempt, AttemptId, Failure, FailureKind, Hyperparameters, Outcome, Success
+
+# A search method of the user's own may create what the space does not have.
+_ELSEWHERE = "elsewhere"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +23,8 @@ class Orders:
     """What the loop is to tell the engine.
 
     Attributes:
-        recalled: attempts that the engine is to give up, as another class can begin with them at once; they are in `submitted` too.
+        recalled: attempts that the engine is to give up before anything else: their class has gone, or another can begin with them at
+            once; it may be in `submitted` again.
         submitted: attempts with their classes.
     """
 
@@ -48,6 +53,7 @@ class Assignment:
         self._queued: defaultdict[str, dict[AttemptId, Attempt]] = defaultdict(dict)
         self._class_of: dict[AttemptId, Attempt] = {}
         self._begun = 0
+        self._learned = False
 
     def __len__(self) -> int:
         """Return how many attempts wait for a class."""
@@ -58,7 +64,13 @@ class Assignment:
         for attempt in attempts:
             self._attempts[attempt.id] = attempt
             self._since[attempt.id] = self._begun
-            heapq.heappush(self._heaps[self._leaf_of(attempt.hparams)], attempt.id)
+            heapq.heappush(self._heaps[self._leaf(attempt)], attempt.id)
+
+    def _leaf(self, attempt: Attempt) -> str:
+        try:
+            return self._leaf_of(attempt.hparams)
+        except (AttributeError, KeyError, TypeError):
+            return _ELSEWHERE
 
     def discard(self, attempt_id: AttemptId) -> bool:
         """Forget an attempt; return whether it waited for a class."""
@@ -76,13 +88,22 @@ class Assignment:
             return
         if isinstance(event, AttemptFinished) and event.attempt in self._queued[attempt.compute_class]:
             self._began(attempt, event.started_s)
-        self._left(event.attempt, event.time_s, counts=isinstance(event, AttemptFinished) and _tells_time(event))
+        counts = isinstance(event, AttemptFinished) and _tells_time(event.outcome)
+        if isinstance(event, AttemptFinished) and isinstance(event.outcome, Success) and event.outcome.metric is not None:
+            self._rule.learn(self._leaf(attempt), attempt.hparams, event.outcome.metric)
+        self._learned |= counts
+        self._left(event.attempt, event.time_s, counts=counts)
+
+    def news(self) -> list[Any]:
+        """Return what trials take, for the journal; nothing if no more is known than when this was asked last."""
+        learned, self._learned = self._learned, False
+        return self.times.to_json() if learned else []
 
     def _began(self, attempt: Attempt, time_s: float) -> None:
         name = attempt.compute_class or ""
         if self._queued[name].pop(attempt.id, None) is not None:
             work = max(1, attempt.length - attempt.trained)
-            self.times.started(attempt.id, self._leaf_of(attempt.hparams), name, work, time_s)
+            self.times.started(attempt.id, self._leaf(attempt), name, work, time_s)
 
     def _left(self, attempt_id: AttemptId, time_s: float = 0.0, *, counts: bool = False) -> None:
         """Take note that the engine has an attempt no more."""
@@ -96,6 +117,10 @@ class Assignment:
 
         Where none is left and a class could begin at once, it takes what waits for another.
         """
+        recalled = [attempt for each in classes if not (each.slots or each.room) for attempt in self._queued[each.name].values()]
+        for attempt in recalled:
+            self._left(attempt.id)
+        self.add(recalled)
         room = {each.name: each.room for each in classes if each.room > 0}
         idle = {each.name: each.idle for each in classes}
         submitted: list[Attempt] = []
@@ -110,8 +135,8 @@ class Assignment:
             room[name] -= 1
             if not room[name]:
                 del room[name]
-        recalled = [] if self._attempts else [attempt for name in idle for attempt in self._taken_over(name, idle)]
-        return Orders(tuple(attempt.id for attempt in recalled), (*submitted, *recalled))
+        taken = [] if self._attempts else [attempt for name in idle for attempt in self._taken_over(name, idle)]
+        return Orders(tuple(attempt.id for attempt in (*recalled, *taken)), (*submitted, *taken))
 
     def _waits(self) -> dict[str, int]:
         """Return how long the first attempt of each leaf space has waited; see `Wait`."""
@@ -147,6 +172,6 @@ class Assignment:
         return taken
 
 
-def _tells_time(event: AttemptFinished) -> bool:
+def _tells_time(outcome: Outcome) -> bool:
     """Return whether an attempt did all of its work, or at least took all of its time."""
-    return not isinstance(event.outcome, Failure) or event.outcome.kind is FailureKind.TIME_LIMIT
+    return not isinstance(outcome, Failure) or outcome.kind is FailureKind.TIME_LIMIT

@@ -33,7 +33,8 @@ class World:
         duration: of (hyperparameters, length), and the compute class where there are any: the seconds that training from nothing up to
             the length takes; a later attempt of a trial takes the rest.
         metric: of (hyperparameters, length): what a validation there brings.
-        workers: how many attempts run at once; by compute class, where workers differ.
+        workers: how many attempts run at once.
+        classes: how many in each compute class, where workers differ; `workers` then means nothing.
         crash: the chance that an attempt fails, at some moment of its time.
         loss: the chance that an attempt's worker is lost, at some moment of its time; another takes its place.
         seed: for the chances.
@@ -44,16 +45,17 @@ class World:
 
     duration: Callable[..., float]
     metric: Callable[[Hyperparameters, int], float]
-    workers: int | Mapping[str, int] = 16
+    workers: int = 16
+    classes: Mapping[str, int] = field(default_factory=dict)
     crash: float = 0.0
     loss: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        counts = self.workers.values() if isinstance(self.workers, Mapping) else [self.workers]
-        if min(counts, default=0) < 1:
-            message = f"workers of a simulated world must be at least 1, not {self.workers}"
-            raise OptionError(message)
+        for workers in self.classes.values() or [self.workers]:
+            if workers < 1:
+                message = f"workers of a simulated world must be at least 1, not {workers}"
+                raise OptionError(message)
         for name, chance in (("crash", self.crash), ("loss", self.loss)):
             if not 0 <= chance <= 1:
                 message = f"{name} of a simulated world is a chance, 0 to 1, not {chance}"
@@ -85,7 +87,7 @@ class SimulatedEngine:
         self._world = world
         self._worked_s = 0.0
         self._now_s = began_s
-        self._slots = dict(world.workers) if isinstance(world.workers, Mapping) else {None: world.workers}
+        self._slots: dict[str | None, int] = {**world.classes} or {None: world.workers}
         self._waiting: defaultdict[str | None, deque[Attempt]] = defaultdict(deque)
         self._busy: Counter[str | None] = Counter()
         self._ends: list[_End] = []

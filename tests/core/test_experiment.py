@@ -17,6 +17,7 @@ from shadho_like.events import AttemptFinished, AttemptLost, AttemptStarted, Sto
 from shadho_like.experiment import Experiment, Step
 from shadho_like.journal import Journal, JournalReader
 from shadho_like.paths import ExperimentPaths
+from shadho_like.resources import Capacity
 from shadho_like.searcher.random import RandomSearch
 from shadho_like.trial import Attempt, AttemptId, Success, TrialState
 
@@ -47,6 +48,9 @@ class ScriptedEngine:
 
     def room(self) -> int:
         return 2 - len(self.has)
+
+    def classes(self) -> Sequence[Capacity]:
+        return ()
 
     def submit(self, attempts: Sequence[Attempt]) -> None:
         for attempt in attempts:
