@@ -49,6 +49,7 @@ class Options:
         timeout_s: how long to stay without work.
         password_file: None for what the driver says.
         folder: in which a folder is made for everything that is written, None for the system's temporary one.
+        features: what to say that this machine has.
         others: for `work_queue_worker`.
     """
 
@@ -61,6 +62,7 @@ class Options:
     timeout_s: int
     password_file: str | None
     folder: str | None
+    features: tuple[str, ...]
     others: tuple[str, ...]
 
     @property
@@ -88,6 +90,7 @@ def parse(argv: Sequence[str]) -> Options:
         timeout_s=known.timeout,
         password_file=os.path.abspath(known.password) if known.password else None,
         folder=known.workdir,
+        features=tuple(known.feature),
         others=tuple(others),
     )
 
@@ -110,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--cores", metavar="N", type=_positive, help="offer so many cores (default: all)")
     add("--memory", metavar="MB", type=_positive, help="offer so much memory (default: all)")
     add("--disk", metavar="MB", type=_positive, help="offer so much disk (default: all that is free)")
+    add("--feature", metavar="NAME=VALUE", action="append", default=[], help="say what this machine has: gpu_model=A100")
     return parser
 
 
@@ -159,6 +163,7 @@ def _arguments(options: Options, program: str, folder: str) -> tuple[str, ...]:
         *("--min-backoff", str(int(_SHORTEST_PAUSE_S)), "--max-backoff", str(int(_LONGEST_PAUSE_S))),
         *("--idle-timeout", str(options.timeout_s), "--workdir", folder),
         *_resource_options(options),
+        *(word for feature in options.features for word in ("--feature", feature)),
         *options.others,
     )
 
@@ -291,6 +296,8 @@ def main() -> NoReturn:
     except (Misused, OSError) as error:
         say(str(error))
         sys.exit(MISUSED_STATUS)
+    # Work Queue does not tell the driver who advertises what; tasks, which inherit this, do.
+    os.environ["SHADHO_FEATURES"] = "\t".join(options.features)
     sys.exit(shadho_guard.run_guarded(lambda: _work(options, program, folder), lambda: shutil.rmtree(folder, ignore_errors=True)))
 
 

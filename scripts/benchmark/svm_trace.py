@@ -75,7 +75,9 @@ def read(cores: frozenset[int], path: Path = TRACE) -> Trace:
         started_s, finished_s = float(row["start_s"]), float(row["finish_s"])
         pairs[row["kernel"], row["cores"]].append((finished_s - started_s, float(row["loss"])))
         ends[row["run"]] = max(ends.get(row["run"], 0.0), finished_s)
-    busy_s = {str(count): sum(time_s for (_, name), pair in pairs.items() if name == str(count) for time_s, _ in pair) for count in sorted(cores)}
+    busy_s = {str(count): 0.0 for count in sorted(cores)}
+    for (_, name), trials in pairs.items():
+        busy_s[name] += sum(time_s for time_s, _ in trials)
     ordered = {pair: np.array(sorted(trials)) for pair, trials in pairs.items()}
     losses = np.array([float(row["loss"]) for row in rows])
     return Trace(

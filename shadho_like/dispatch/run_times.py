@@ -10,23 +10,37 @@ from typing import Any
 
 from shadho_like.trial import AttemptId
 
-_WEIGHT = 20.0
+# A guess is off by about so much of the true mean: what trials of one kind differ by against this is what a guess is worth.
+_GUESS_SPREAD = 0.2
+_MOST_WEIGHT = 20.0
+_PRIOR_TRIALS = 2.0
+_SHORTEST_S = 1e-6
 _WIDEST_GUESS = 4.0
 _STALE_SHARE = 1 / 16
 
 
 @dataclass(slots=True)
 class _Sum:
-    """What attempts that are over took: seconds, units of training, and how many they were."""
+    """What attempts that are over took: seconds, units of training, how many they were, and seconds per unit and its square, summed."""
 
     seconds: float = 0.0
     work: float = 0.0
     count: int = 0
+    costs: float = 0.0
+    squares: float = 0.0
 
-    def add(self, seconds: float, work: float, count: int = 1) -> None:
-        self.seconds += seconds
-        self.work += work
-        self.count += count
+    def add(self, other: _Sum) -> None:
+        self.seconds += other.seconds
+        self.work += other.work
+        self.count += other.count
+        self.costs += other.costs
+        self.squares += other.squares
+
+    @property
+    def deviation(self) -> float:
+        """The sum of the squares by which they differ from their mean, relative to it."""
+        mean = self.costs / self.count if self.count else 0.0
+        return max(0.0, self.squares / mean**2 - self.count) if mean > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +54,9 @@ class RunTimes:
     """Seconds per unit of training, by leaf space and compute class.
 
     A leaf space of which nothing has ended is guessed from the others and its complexity; a pair of leaf space and class, from its
-    leaf space and how fast the class is with others. Each guess counts as much as twenty trials, so that a few long ones decide nothing. An attempt that runs longer than
-    its pair is thought to take counts with its age: to leave it out would favour classes whose long trials are not over yet.
+    leaf space and how fast the class is with others. The more trials of one kind differ, the more of them outweigh a guess, so that
+    a few long ones decide nothing. An attempt that runs longer than its pair is thought to take counts with its age: to leave it out would favour classes
+    whose long trials are not over yet.
 
     Args:
         complexities: SHADHO's measure of each leaf space, in any unit; those that are not named are taken for average.
@@ -55,6 +70,8 @@ class RunTimes:
         self._leaves: defaultdict[str, _Sum] = defaultdict(_Sum)
         self._classes: defaultdict[str, _Sum] = defaultdict(_Sum)
         self._all = _Sum()
+        self._deviation = 0.0
+        self._freedom = 0
         self._running: dict[AttemptId, _Running] = {}
         self._running_of: defaultdict[tuple[str, str], dict[AttemptId, _Running]] = defaultdict(dict)
         self._known: dict[tuple[str, str], tuple[float, float]] = {}
@@ -71,22 +88,35 @@ class RunTimes:
             return
         del self._running_of[running.pair][attempt]
         if counts:
-            self._add(*running.pair, max(0.0, time_s - running.started_s), running.work)
+            seconds = max(0.0, time_s - running.started_s)
+            cost = seconds / running.work
+            self._add(*running.pair, _Sum(seconds, running.work, 1, cost, cost**2))
 
-    def _add(self, leaf: str, compute_class: str, seconds: float, work: float, count: int = 1) -> None:
-        for total in (self._pairs[leaf, compute_class], self._leaves[leaf], self._all):
-            total.add(seconds, work, count)
+    def _add(self, leaf: str, compute_class: str, more: _Sum) -> None:
+        pair = self._pairs[leaf, compute_class]
+        self._deviation -= pair.deviation
+        self._freedom -= max(0, pair.count - 1)
+        for total in (pair, self._leaves[leaf], self._all):
+            total.add(more)
+        self._deviation += pair.deviation
+        self._freedom += max(0, pair.count - 1)
         # A class is as fast as its trials are against the mean of their leaf spaces, as far as that is known now.
-        self._classes[compute_class].add(seconds, work * self.of_leaf(leaf), count)
+        self._classes[compute_class].add(_Sum(more.seconds, more.work * self.of_leaf(leaf)))
         self._known.pop((leaf, compute_class), None)
+
+    @property
+    def _weight(self) -> float:
+        """How many attempts a guess counts for."""
+        variance = (max(0.0, self._deviation) + _PRIOR_TRIALS) / (self._freedom + _PRIOR_TRIALS)
+        return min(variance / _GUESS_SPREAD**2, _MOST_WEIGHT)
 
     def of_leaf(self, leaf: str) -> float:
         """Return the seconds that a unit of training takes, wherever it ran."""
         mean = self._all.seconds / self._all.work if self._all.seconds else 1.0
-        unit = self._unit()
+        weight = self._weight * self._unit()
         total = self._leaves[leaf]
         guess = mean * self._guesses.get(leaf, 1.0)
-        return (total.seconds + _WEIGHT * unit * guess) / (total.work + _WEIGHT * unit)
+        return (total.seconds + weight * guess) / (total.work + weight)
 
     def seconds(self, leaf: str, compute_class: str, now_s: float) -> float:
         """Return the seconds that a unit of training of a leaf space takes on a class."""
@@ -99,11 +129,11 @@ class RunTimes:
 
     def _estimate(self, pair: tuple[str, str], now_s: float) -> float:
         leaf, compute_class = pair
-        of_class, total, unit = self._classes[compute_class], self._pairs[pair], self._unit()
-        weight = _WEIGHT * max(self._all.seconds / self._all.count, 1e-9) if self._all.count else 1.0
-        speed = (of_class.seconds + weight) / (of_class.work + weight)
-        seconds = total.seconds + _WEIGHT * unit * self.of_leaf(leaf) * speed
-        work = total.work + _WEIGHT * unit
+        of_class, total, weight = self._classes[compute_class], self._pairs[pair], self._weight
+        usual_s = weight * self._all.seconds / self._all.count if self._all.count else 0.0
+        speed = (of_class.seconds + usual_s) / (of_class.work + usual_s) if of_class.work + usual_s > 0 else 1.0
+        work = total.work + weight * self._unit()
+        seconds = total.seconds + weight * self._unit() * max(self.of_leaf(leaf) * speed, _SHORTEST_S)
         mean = seconds / work
         for running in self._running_of[pair].values():
             age_s = now_s - running.started_s
@@ -122,9 +152,10 @@ class RunTimes:
 
     def to_json(self) -> list[Any]:
         """Return what is known of attempts that are over, as plain data."""
-        return [[*pair, total.seconds, total.work, total.count] for pair, total in sorted(self._pairs.items()) if total.count]
+        known = [(pair, total) for pair, total in sorted(self._pairs.items()) if total.count]
+        return [[*pair, total.seconds, total.work, total.count, total.costs, total.squares] for pair, total in known]
 
     def restore(self, value: list[Any]) -> None:
         """Take over what `to_json` gave."""
-        for leaf, compute_class, seconds, work, count in value:
-            self._add(leaf, compute_class, seconds, work, count)
+        for leaf, compute_class, *total in value:
+            self._add(leaf, compute_class, _Sum(*total))

@@ -87,7 +87,7 @@ class SimulatedEngine:
         self._world = world
         self._worked_s = 0.0
         self._now_s = began_s
-        self._slots: dict[str | None, int] = {**world.classes} or {None: world.workers}
+        self._slots: dict[str | None, int] = dict(world.classes.items()) or {None: world.workers}
         self._waiting: defaultdict[str | None, deque[Attempt]] = defaultdict(deque)
         self._busy: Counter[str | None] = Counter()
         self._ends: list[_End] = []
@@ -115,8 +115,8 @@ class SimulatedEngine:
         return [self._capacity(name, slots) for name, slots in self._slots.items() if name is not None]
 
     def _capacity(self, name: str, slots: int) -> Capacity:
-        waiting = len(self._waiting[name])
-        return Capacity(name, slots, max(0, slots + _queued(slots) - self._busy[name] - waiting), max(0, slots - self._busy[name] - waiting))
+        free = slots - self._busy[name] - len(self._waiting[name])
+        return Capacity(name, slots, max(0, free + _queued(slots)), max(0, free))
 
     @property
     def _workers(self) -> int:

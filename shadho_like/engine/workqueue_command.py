@@ -30,7 +30,7 @@ shadho_end() {{
       rm -rf "$shadho_path"
     fi
   done
-  echo $shadho_status >&3
+  printf '%s\t%s\n' "$shadho_status" "${{SHADHO_FEATURES-}}" >&3
   if [ -s "$shadho_folder/{log}" ]; then exit 1; else exit 0; fi
 }}
 trap shadho_end EXIT

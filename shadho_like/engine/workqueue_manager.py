@@ -28,6 +28,7 @@ _ANNOUNCE_S = 50.0
 _KEEPALIVE_S = 15
 _MICROSECONDS = 1_000_000
 _LONGEST_STATUS = 4
+_LONGEST_SAID = 2000
 
 _STATUS = {
     "SUCCESS": "ended",
@@ -165,8 +166,12 @@ class _Tasks:
         for remote in self._plan["watched"]:
             # What is added to it comes every few seconds while the task runs.
             task.specify_output_file(f"{folder}/{remote}", remote, flags=self._binding.WORK_QUEUE_WATCH, cache=False)
-        for name, amount in self._plan["resources"].items():
+        for name, amount in order.get("resources", self._plan["resources"]).items():
             getattr(task, f"specify_{name}")(amount)
+        for feature in order.get("features", ()):
+            task.specify_feature(feature)
+        if "class" in order:
+            task.specify_environment_variable("SHADHO_COMPUTE_CLASS", order["class"])
         for name, value in order.get("environment", {}).items():
             task.specify_environment_variable(name, value)
         # Of tasks of one priority Work Queue takes the youngest first, and the oldest might wait for ever.
@@ -199,7 +204,7 @@ class _Tasks:
             status=status,
             result=result,
             exit=task.return_status,
-            said=_status_said(task.output),
+            **_said(task.output),
             host=task.hostname or "",
             started=task._task.time_when_commit_start / _MICROSECONDS,  # noqa: SLF001
             exceeded=_exceeded(task) if status == "exhausted" else [],
@@ -225,10 +230,11 @@ class _Tasks:
         self._queue._task_table.pop(task.id, None)  # noqa: SLF001
 
 
-def _status_said(output: str | None) -> str:
-    """Return the exit status that a task printed, empty if it was killed before."""
-    text = (output or "")[:_LONGEST_STATUS].strip()
-    return text if text.isascii() and text.isdigit() else ""
+def _said(output: str | None) -> dict[str, str | None]:
+    """Return the exit status and the worker's features that a task printed; none if it was killed before."""
+    status, _, features = (output or "")[:_LONGEST_SAID].partition("\n")[0].partition("\t")
+    sound = status.isascii() and status.isdigit() and len(status) < _LONGEST_STATUS
+    return {"said": status, "features": features} if sound else {"said": "", "features": None}
 
 
 def _exceeded(task: Any) -> list[str]:
