@@ -90,7 +90,7 @@ class Experiment:
 
     def __init__(self, journal: Journal, method: SearchMethod, assignment: Assignment | None = None) -> None:
         self._journal = journal
-        self._assignment = assignment or Assignment()
+        self._assignment = Assignment() if assignment is None else assignment
         config = journal.config
         known = method if isinstance(method, BuiltInMethod) else CustomMethod(method)
         self._method = MethodRecord(known, journal) if isinstance(known, CustomMethod) else None

@@ -55,10 +55,6 @@ class Assignment:
         self._begun = 0
         self._learned = False
 
-    def __len__(self) -> int:
-        """Return how many attempts wait for a class."""
-        return len(self._attempts)
-
     def add(self, attempts: Iterable[Attempt]) -> None:
         """Let these wait for a class."""
         for attempt in attempts:

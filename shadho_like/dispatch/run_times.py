@@ -11,8 +11,8 @@ from typing import Any
 from shadho_like.trial import AttemptId
 
 # A guess is off by about so much of the true mean: what trials of one kind differ by against this is what a guess is worth.
-_GUESS_SPREAD = 0.2
-_MOST_WEIGHT = 20.0
+_GUESS_SPREAD = 0.15
+_MOST_WEIGHT = 40.0
 _PRIOR_TRIALS = 2.0
 _SHORTEST_S = 1e-6
 _WIDEST_GUESS = 4.0
@@ -54,9 +54,9 @@ class RunTimes:
     """Seconds per unit of training, by leaf space and compute class.
 
     A leaf space of which nothing has ended is guessed from the others and its complexity; a pair of leaf space and class, from its
-    leaf space and how fast the class is with others. The more trials of one kind differ, the more of them outweigh a guess, so that
-    a few long ones decide nothing. An attempt that runs longer than its pair is thought to take counts with its age: to leave it out would favour classes
-    whose long trials are not over yet.
+    leaf space and how fast the class is with others. The more the trials of one kind differ, the more of them outweigh a guess, so
+    that a few long ones decide nothing. An attempt that runs longer than its pair is thought to take counts with its age: to leave
+    it out would favour classes whose long trials are not over yet.
 
     Args:
         complexities: SHADHO's measure of each leaf space, in any unit; those that are not named are taken for average.

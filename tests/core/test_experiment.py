@@ -211,7 +211,7 @@ def test_a_journal_that_cannot_be_written_ends_the_run_with_everything_before_ke
     engine = ScriptedEngine()
     real, calls = Journal.append, []
 
-    def full_disk(self: Journal, turns: Sequence[object], _: object) -> None:
+    def full_disk(self: Journal, turns: Sequence[object], *_: object) -> None:
         calls.append(1)
         if len(calls) > 3:
             message = "database or disk is full"
