@@ -43,7 +43,7 @@ def assignment(
     leaves = {leaf.name: leaf for leaf in islice(space.leaves(), _MOST_LEAVES)}
     complexities = {name: leaf.complexity for name, leaf in leaves.items()}
     if not (use_complexity or use_priority):
-        return Assignment(space.leaf_of, RunTimes(complexities))
+        return Assignment(space.leaf_of, RunTimes(complexities, [each.name for each in declared]))
     priorities = Priorities(lambda leaf, hparams: _features(leaves.get(leaf), hparams)) if use_priority else None
     names = [each.name for each in declared]
     return Assignment(space.leaf_of, rule=RankOrder(names, list(leaves), complexities if use_complexity else None, priorities))

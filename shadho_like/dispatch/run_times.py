@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from shadho_like.trial import AttemptId
 # A guess is off by about so much of the true mean: what trials of one kind differ by against this is what a guess is worth.
 _GUESS_SPREAD = 0.15
 _MOST_WEIGHT = 40.0
+_RANK_GAIN = 0.1
 _PRIOR_TRIALS = 2.0
 _SHORTEST_S = 1e-6
 _WIDEST_GUESS = 4.0
@@ -54,18 +55,22 @@ class RunTimes:
     """Seconds per unit of training, by leaf space and compute class.
 
     A leaf space of which nothing has ended is guessed from the others and its complexity; a pair of leaf space and class, from its
-    leaf space and how fast the class is with others. The more the trials of one kind differ, the more of them outweigh a guess, so
-    that a few long ones decide nothing. An attempt that runs longer than its pair is thought to take counts with its age: to leave
-    it out would favour classes whose long trials are not over yet.
+    leaf space, how fast the class is with others, and SHADHO's idea that the more complex leaf spaces gain more from the classes that
+    are declared first. The more the trials of one kind differ, the more of them outweigh a guess, so that a few long ones decide
+    nothing. An attempt that runs longer than its pair is thought to take counts with its age: to leave it out would favour classes
+    whose long trials are not over yet.
 
     Args:
         complexities: SHADHO's measure of each leaf space, in any unit; those that are not named are taken for average.
+        classes: in the order in which they were declared, if they were.
     """
 
-    def __init__(self, complexities: Mapping[str, float] | None = None) -> None:
+    def __init__(self, complexities: Mapping[str, float] | None = None, classes: Sequence[str] = ()) -> None:
         known = dict(complexities or {})
         mean = math.fsum(known.values()) / len(known) if known else 1.0
         self._guesses = {leaf: min(max(value / mean, 1 / _WIDEST_GUESS), _WIDEST_GUESS) for leaf, value in known.items() if mean}
+        self._leaf_places = _places(sorted(known, key=lambda leaf: -known[leaf]))
+        self._class_places = _places(classes)
         self._pairs: defaultdict[tuple[str, str], _Sum] = defaultdict(_Sum)
         self._leaves: defaultdict[str, _Sum] = defaultdict(_Sum)
         self._classes: defaultdict[str, _Sum] = defaultdict(_Sum)
@@ -133,7 +138,8 @@ class RunTimes:
         usual_s = weight * self._all.seconds / self._all.count if self._all.count else 0.0
         speed = (of_class.seconds + usual_s) / (of_class.work + usual_s) if of_class.work + usual_s > 0 else 1.0
         work = total.work + weight * self._unit()
-        seconds = total.seconds + weight * self._unit() * max(self.of_leaf(leaf) * speed, _SHORTEST_S)
+        guess = self.of_leaf(leaf) * speed * (1 - _RANK_GAIN * self._leaf_places.get(leaf, 0) * self._class_places.get(compute_class, 0))
+        seconds = total.seconds + weight * self._unit() * max(guess, _SHORTEST_S)
         mean = seconds / work
         for running in self._running_of[pair].values():
             age_s = now_s - running.started_s
@@ -159,3 +165,8 @@ class RunTimes:
         """Take over what `to_json` gave."""
         for leaf, compute_class, *total in value:
             self._add(leaf, compute_class, _Sum(*total))
+
+
+def _places(ranking: Sequence[str]) -> dict[str, float]:
+    """Return where each stands, from 1 for the first to -1 for the last."""
+    return {name: 1 - 2 * place / (len(ranking) - 1) for place, name in enumerate(ranking)} if len(ranking) > 1 else {}
