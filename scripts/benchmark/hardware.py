@@ -92,7 +92,7 @@ def table(trace: Trace, replayed: dict[str, list[Replayed]], hours: float) -> Ta
     for heading in headings:
         made.add_column(heading, justify="left" if heading == "rule" else "right")
     rates = {name: statistics.mean(run.per_hour for run in done) for name, done in replayed.items()}
-    first, last = list(rates.values())[0], list(rates.values())[-1]
+    first, *_, last = rates.values()
     for name, done in replayed.items():
         shown = [
             spread([run.per_hour for run in done], ".1f"),

@@ -18,6 +18,7 @@ from shadho_like.trial import Attempt, AttemptId, Hyperparameters, Success
 OPEN_TRIALS = 100
 """How many trials are open at once, as with `max_queued_tasks`."""
 _PATIENCE_S = 1e9
+_PER_PART = 100
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,11 @@ class Oracle(RunTimes):
     def __init__(self, trace: Trace, parts: int) -> None:
         super().__init__()
         self._parts = parts
+        places = (np.arange(parts * _PER_PART) + 0.5) / (parts * _PER_PART)
         self.times_s = {
-            (f"{kernel} {part}", name): float(np.mean(times_s))
+            (f"{kernel} {part}", name): float(times_s)
             for (kernel, name), whole in trace.times_s.items()
-            for part, times_s in enumerate(np.array_split(whole, parts))
+            for part, times_s in enumerate(whole[(places * len(whole)).astype(int)].reshape(parts, _PER_PART).mean(axis=1))
         }
         kinds = {kind for kind, _ in self.times_s}
         self._means = {kind: float(np.mean([self.times_s[kind, name] for name in trace.workers])) for kind in kinds}

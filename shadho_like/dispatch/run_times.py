@@ -16,6 +16,7 @@ _MOST_WEIGHT = 40.0
 _RANK_GAIN = 0.1
 _PRIOR_TRIALS = 2.0
 _SHORTEST_S = 1e-6
+_ROUNDS = 5
 _WIDEST_GUESS = 4.0
 _STALE_SHARE = 1 / 16
 
@@ -71,10 +72,11 @@ class RunTimes:
         self._guesses = {leaf: min(max(value / mean, 1 / _WIDEST_GUESS), _WIDEST_GUESS) for leaf, value in known.items() if mean}
         self._leaf_places = _places(sorted(known, key=lambda leaf: -known[leaf]))
         self._class_places = _places(classes)
-        self._pairs: defaultdict[tuple[str, str], _Sum] = defaultdict(_Sum)
-        self._leaves: defaultdict[str, _Sum] = defaultdict(_Sum)
-        self._classes: defaultdict[str, _Sum] = defaultdict(_Sum)
+        self._by_leaf: defaultdict[str, dict[str, _Sum]] = defaultdict(dict)
+        self._by_class: defaultdict[str, dict[str, _Sum]] = defaultdict(dict)
         self._all = _Sum()
+        self._costs: dict[str, float] = {}
+        self._speeds: dict[str, float] = {}
         self._deviation = 0.0
         self._freedom = 0
         self._running: dict[AttemptId, _Running] = {}
@@ -98,16 +100,25 @@ class RunTimes:
             self._add(*running.pair, _Sum(seconds, running.work, 1, cost, cost**2))
 
     def _add(self, leaf: str, compute_class: str, more: _Sum) -> None:
-        pair = self._pairs[leaf, compute_class]
+        pair = self._by_leaf[leaf].setdefault(compute_class, _Sum())
+        self._by_class[compute_class][leaf] = pair
         self._deviation -= pair.deviation
         self._freedom -= max(0, pair.count - 1)
-        for total in (pair, self._leaves[leaf], self._all):
-            total.add(more)
+        pair.add(more)
+        self._all.add(more)
         self._deviation += pair.deviation
         self._freedom += max(0, pair.count - 1)
-        # A class is as fast as its trials are against the mean of their leaf spaces, as far as that is known now.
-        self._classes[compute_class].add(_Sum(more.seconds, more.work * self.of_leaf(leaf)))
         self._known.pop((leaf, compute_class), None)
+        self._fit(leaf, compute_class)
+
+    def _fit(self, leaf: str, compute_class: str) -> None:
+        """Bring a leaf space's cost, on a class that is as fast as most, and a class's time against such a one up to date, in turns."""
+        weight, pairs = self._weight * self._unit(), self._by_leaf[leaf]
+        seconds = math.fsum(pair.seconds for pair in pairs.values()) + weight * self._mean() * self._guesses.get(leaf, 1.0)
+        self._costs[leaf] = seconds / (math.fsum(pair.work * self._speeds.get(name, 1.0) for name, pair in pairs.items()) + weight)
+        usual_s, leaves = max(weight * self._mean(), _SHORTEST_S), self._by_class[compute_class]
+        seconds = math.fsum(pair.seconds for pair in leaves.values()) + usual_s
+        self._speeds[compute_class] = seconds / (math.fsum(pair.work * self.of_leaf(name) for name, pair in leaves.items()) + usual_s)
 
     @property
     def _weight(self) -> float:
@@ -116,12 +127,11 @@ class RunTimes:
         return min(variance / _GUESS_SPREAD**2, _MOST_WEIGHT)
 
     def of_leaf(self, leaf: str) -> float:
-        """Return the seconds that a unit of training takes, wherever it ran."""
-        mean = self._all.seconds / self._all.work if self._all.seconds else 1.0
-        weight = self._weight * self._unit()
-        total = self._leaves[leaf]
-        guess = mean * self._guesses.get(leaf, 1.0)
-        return (total.seconds + weight * guess) / (total.work + weight)
+        """Return the seconds that a unit of training takes on a class that is as fast as most."""
+        return self._costs.get(leaf) or max(self._mean() * self._guesses.get(leaf, 1.0), _SHORTEST_S)
+
+    def _mean(self) -> float:
+        return self._all.seconds / self._all.work if self._all.seconds else 1.0
 
     def seconds(self, leaf: str, compute_class: str, now_s: float) -> float:
         """Return the seconds that a unit of training of a leaf space takes on a class."""
@@ -134,12 +144,13 @@ class RunTimes:
 
     def _estimate(self, pair: tuple[str, str], now_s: float) -> float:
         leaf, compute_class = pair
-        of_class, total, weight = self._classes[compute_class], self._pairs[pair], self._weight
-        usual_s = weight * self._all.seconds / self._all.count if self._all.count else 0.0
-        speed = (of_class.seconds + usual_s) / (of_class.work + usual_s) if of_class.work + usual_s > 0 else 1.0
-        work = total.work + weight * self._unit()
-        guess = self.of_leaf(leaf) * speed * (1 - _RANK_GAIN * self._leaf_places.get(leaf, 0) * self._class_places.get(compute_class, 0))
-        seconds = total.seconds + weight * self._unit() * max(guess, _SHORTEST_S)
+        total, weight = self._by_leaf[leaf].get(compute_class, _Sum()), self._weight * self._unit()
+        gain = _RANK_GAIN * self._leaf_places.get(leaf, 0) * self._class_places.get(compute_class, 0)
+        # What ranks suggest counts for less, the more is known of the class.
+        gain /= 1 + sum(each.count for each in self._by_class[compute_class].values()) / _MOST_WEIGHT
+        guess = self.of_leaf(leaf) * self._speeds.get(compute_class, 1.0) * (1 - gain)
+        work = total.work + weight
+        seconds = total.seconds + weight * max(guess, _SHORTEST_S)
         mean = seconds / work
         for running in self._running_of[pair].values():
             age_s = now_s - running.started_s
@@ -154,17 +165,20 @@ class RunTimes:
 
     def count(self, leaf: str, compute_class: str) -> int:
         """Return how many attempts stand behind an estimate."""
-        return self._pairs[leaf, compute_class].count
+        return self._by_leaf.get(leaf, {}).get(compute_class, _Sum()).count
 
     def to_json(self) -> list[Any]:
         """Return what is known of attempts that are over, as plain data."""
-        known = [(pair, total) for pair, total in sorted(self._pairs.items()) if total.count]
-        return [[*pair, total.seconds, total.work, total.count, total.costs, total.squares] for pair, total in known]
+        known = [(leaf, name, pair) for leaf, pairs in sorted(self._by_leaf.items()) for name, pair in sorted(pairs.items())]
+        return [[leaf, name, pair.seconds, pair.work, pair.count, pair.costs, pair.squares] for leaf, name, pair in known]
 
     def restore(self, value: list[Any]) -> None:
         """Take over what `to_json` gave."""
-        for leaf, compute_class, *total in value:
-            self._add(leaf, compute_class, _Sum(*total))
+        for _ in range(_ROUNDS):
+            for leaf, compute_class, *total in value:
+                if self.count(leaf, compute_class) == 0:
+                    self._add(leaf, compute_class, _Sum(*total))
+                self._fit(leaf, compute_class)
 
 
 def _places(ranking: Sequence[str]) -> dict[str, float]:
