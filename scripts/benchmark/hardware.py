@@ -129,6 +129,7 @@ def main(seeds: int, hours: float) -> bool:
 
 if __name__ == "__main__":
     if any(not word.isdecimal() or int(word) < 1 for word in sys.argv[1:]):
-        sys.exit("how many seeds, and how many hours? Whole numbers of at least 1")
+        print("how many seeds, and how many hours? Whole numbers of at least 1", file=sys.stderr)
+        sys.exit(2)
     given = [int(word) for word in sys.argv[1:]]
     sys.exit(0 if main(given[0] if given else _SEEDS, float(given[1]) if len(given) > 1 else _HOURS) else 1)

@@ -105,8 +105,8 @@ def test_each_leaf_space_goes_where_it_is_fast() -> None:
     times = RunTimes()
     seconds = {(leaf, name): 1.0 if leaf == fast else 4.0 for name, fast in zip(CLASSES, LEAVES, strict=True) for leaf in LEAVES}
     played = play(MeasuredCost(times), times, seconds, dict.fromkeys(CLASSES, 3), trials=300, most_open=30)
-    estimated = {leaf: min(CLASSES, key=lambda name, leaf=leaf: times.seconds(leaf, name, 1e6)) for leaf in LEAVES}
-    assert estimated == dict(zip(LEAVES, CLASSES, strict=True))
+    for leaf, fast in zip(LEAVES, CLASSES, strict=True):
+        assert all(times.seconds(leaf, fast, 1e6) < times.seconds(leaf, name, 1e6) for name in CLASSES if name != fast)
     where = Counter((leaf, name) for leaf in LEAVES for name in CLASSES for _ in range(times.count(leaf, name)))
     assert sum(where[leaf, name] for leaf, name in zip(LEAVES, CLASSES, strict=True)) > 0.7 * len(played.begun)
 

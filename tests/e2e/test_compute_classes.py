@@ -56,8 +56,7 @@ def test_each_trial_runs_on_a_worker_of_its_class(tmp_path: Path, environment: E
     where = {"graphics": "gpu", "plain": "cpu"}
     assert all(trial.metrics["kind"] == where[str(trial.metrics["class"])] for trial in result.trials)
     ran = Counter((trial.metrics["leaf"], trial.metrics["kind"]) for trial in result.trials)
-    assert ran["cnn", "gpu"] + ran["svm", "cpu"] > ran["cnn", "cpu"] + ran["svm", "gpu"]
-    assert {kind for _, kind in ran} == {"gpu", "cpu"}
+    assert ran["cnn", "gpu"] + ran["svm", "cpu"] > 2 * (ran["cnn", "cpu"] + ran["svm", "gpu"])
 
 
 def test_a_class_without_workers_keeps_no_trial_and_is_said(tmp_path: Path, environment: Environment) -> None:
