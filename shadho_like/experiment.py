@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 from shadho_like.control import Control, Interrupts, RunOptions
@@ -125,12 +125,13 @@ class Experiment:
                 hint = "its code or its library is another version than the one that began the experiment"
                 message = f"{method} asks for other trials at turn {turn.number} than the journal holds: {hint}"
                 raise MethodError(message)
+        self._journal.check_counts({state.value: count for state, count in self.state.counts.items()})
         if self._method is not None:
             self._method.take_up()
         if unanswered is not None:
             self._append([self._handle(unanswered)])
 
-    def run(self, engine: Engine, launch: Launch, options: RunOptions, interrupts: Interrupts | None = None) -> Iterator[Step]:
+    def run(self, engine: Engine, launch: Launch, options: RunOptions, interrupts: Interrupts | None = None) -> Generator[Step, None, None]:
         """Run until nothing more is wanted, or time is up, or the user ends it; yield where things stand after each pass.
 
         Closes the engine, also when the caller stops iterating.

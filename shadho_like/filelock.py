@@ -36,9 +36,11 @@ class FileLock:
             raise
 
     def release(self) -> None:
-        """Give the lock back."""
-        os.ftruncate(self._fd, 0)
-        os.close(self._fd)
+        """Give the lock back. May be called twice."""
+        if self._fd >= 0:
+            os.ftruncate(self._fd, 0)
+            os.close(self._fd)
+            self._fd = -1
 
     @staticmethod
     def holder(path: Path) -> dict[str, Any] | None:

@@ -41,7 +41,7 @@ class Progress:
 
     def __enter__(self) -> Progress:
         if sys.stdout.isatty():
-            self._live = _live()
+            self._live = live()
         if self._live is not None:
             self._live.start()
             self._due_s = 0.0
@@ -113,7 +113,7 @@ class Progress:
         if step.phase is Phase.PAUSED:
             yield "paused"
         elif left_s:
-            yield f"{_duration(min(left_s))} left"
+            yield f"{duration(min(left_s))} left"
 
 
 def print_result(result: Result) -> None:
@@ -139,7 +139,7 @@ def print_result(result: Result) -> None:
     print(f"All of it: {result.directory}", flush=True)
 
 
-def _live() -> Live | None:
+def live() -> Live | None:
     """Return a live line, or None where the terminal cannot rewrite one."""
     from rich.console import Console
     from rich.live import Live
@@ -154,7 +154,8 @@ def _done(step: Step) -> int:
     return sum(count for state, count in step.counts.items() if state.final)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return seconds as minutes:seconds, with hours in front where there are any."""
     hours, rest = divmod(max(0, round(seconds)), 3600)
     minutes, seconds_left = divmod(rest, 60)
     return f"{hours}:{minutes:02}:{seconds_left:02}" if hours else f"{minutes}:{seconds_left:02}"

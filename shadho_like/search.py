@@ -81,8 +81,8 @@ class Search:
 
     def validated(self, trial: Trial, metric: Json) -> None:
         """Tell the method of a trial's metric, or of what it takes instead, at the length that it reached, and do what it says."""
-        self.told.trial_progress[trial.request_id] = trial.length
-        self._carry_out(self._ask(self.method.on_validation_completed, trial.request_id, metric, trial.length))
+        self.told.trial_progress[trial.request_id] = trial.validated
+        self._carry_out(self._ask(self.method.on_validation_completed, trial.request_id, metric, trial.validated))
         now = self._trials.get(trial.number)
         if now is not None and now.closing and now.validated >= now.length:
             self._complete(now)

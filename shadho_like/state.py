@@ -261,7 +261,11 @@ class ExperimentState:
 
     def _attempt_started(self, event: AttemptStarted) -> None:
         trial = self._trials.of_wanted(event.attempt)
-        trial = self._trials.move(trial, TrialState.RUNNING, started_s=trial.started_s or event.time_s, host=event.host)
+        if trial.state is TrialState.RUNNING:
+            # Told twice, or begun anew on another machine by a scheduler that knows better: it runs there.
+            trial = self._trials.keep(replace(trial, host=event.host))
+        else:
+            trial = self._trials.move(trial, TrialState.RUNNING, started_s=trial.started_s or event.time_s, host=event.host)
         self._trials.record(trial, "RUNNING", event.time_s)
 
     def _attempt_reported(self, event: AttemptReported) -> None:
@@ -286,7 +290,7 @@ class ExperimentState:
             message = f"lost {trial.lost + 1} machines in a row, the last one: {event.reason}"
             self._exit_early(trial, Failure(FailureKind.LOST_WORKER, message), ExitedReason.ERRORED)
             return
-        lost = replace(trial, lost=trial.lost + 1, given_up=(event.attempt.attempt, trial.length))
+        lost = replace(trial, lost=trial.lost + 1, given_up=(event.attempt.attempt, trial.asked))
         wait_s = min(2.0 ** (trial.lost - 1), LONGEST_WAIT_S) if trial.lost else 0.0
         self._trials.want(self._give_up_attempt(lost, "LOST", event.reason), wait_s)
 
@@ -314,14 +318,18 @@ class ExperimentState:
         self._trials.withdraw(trial)
         record = AttemptRecord(event.attempt, "COMPLETED", event.host, event.started_s, event.time_s)
         self._trials.draft.attempts.append(record)
-        self._validated(replace(trial, started_s=trial.started_s or event.started_s, host=event.host), outcome)
+        self._validated(replace(trial, asked=trial.length, started_s=trial.started_s or event.started_s, host=event.host), outcome)
 
     def _validated(self, trial: Trial, outcome: Success) -> None:
-        validated = replace(trial, metric=outcome.metric, metrics=outcome.metrics, validated=trial.length, lost=0)
+        validated = replace(trial, metric=outcome.metric, metrics=outcome.metrics, validated=trial.asked, lost=0)
         trial = self._trials.move(validated, TrialState.PAUSED)
         if outcome.metric is not None:
             self._consider_best(trial.number, outcome.metric)
-        self._search.validated(trial, outcome.told)
+        if trial.validated < trial.length:
+            # Only the newest length counts: the method asked for more meanwhile.
+            self._trials.want(trial)
+        else:
+            self._search.validated(trial, outcome.told)
 
     def _consider_best(self, trial: int, metric: float) -> None:
         if self.best is None or (metric < self.best.metric if self._smaller_is_better else metric > self.best.metric):

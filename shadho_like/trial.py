@@ -192,6 +192,7 @@ class Trial:
         seed: the trial's own seed.
         state: see `TrialState`.
         length: train up to here (the newest ValidateAfter); 0 before any.
+        asked: the length that its current or last attempt was to reach.
         validated: the last length whose validation the search method has seen.
         closing: whether the method wants it closed once `length` is reached.
         attempt: the number of its current or last attempt, from 1.
@@ -213,6 +214,7 @@ class Trial:
     created_s: float
     state: TrialState = TrialState.PENDING
     length: int = 0
+    asked: int = 0
     validated: int = 0
     closing: bool = False
     attempt: int = 1

@@ -115,13 +115,18 @@ class TrialTable:
             self.want(trial)
 
     def want(self, trial: Trial, wait_s: float = 0.0) -> None:
-        """Have the next attempt of a trial with training left run after a wait, if attempts may begin."""
+        """Have the next attempt of a trial with training left run after a wait, if attempts may begin.
+
+        One that is wanted since this very turn trains to the newest length; one that is wanted since before stays as it is.
+        """
         attempt_id = trial.attempt_id
-        if not self.begins or trial.validated >= trial.length or attempt_id in self.wanted:
+        if not self.begins or trial.validated >= trial.length or (attempt_id in self.wanted and attempt_id not in self.draft.wanted):
             return
         if trial.state is TrialState.PAUSED:
-            trial = self.move(replace(trial, attempt=trial.attempt + 1), TrialState.PENDING)
+            trial = self.move(replace(trial, attempt=trial.attempt + 1, asked=trial.length), TrialState.PENDING)
             attempt_id = trial.attempt_id
+        elif trial.asked != trial.length:
+            trial = self.keep(replace(trial, asked=trial.length))
         self.wanted.add(attempt_id)
         not_before_s = self.draft.time_s + wait_s if wait_s else 0.0
         wanted = Attempt(attempt_id, trial.hparams, trial.seed, trial.length, trial.validated, trial.start_from, not_before_s)

@@ -10,6 +10,15 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ("fault_fixtures",)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the faults be chosen: how many, and which."""
+    group = parser.getgroup("faults", "tests/faults")
+    group.addoption("--faults", choices=("ci", "release"), default="ci", help="how many faults are injected (default: ci)")
+    group.addoption("--faults-seed", type=int, default=20261121, metavar="N", help="which faults (default: %(default)s)")
+
 
 @pytest.fixture(scope="session")
 def work_queue_installed() -> None:

@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,23 @@ def test_a_search_played_in_a_simulated_cluster() -> None:
     assert 0 < whole.decision_s < 1
 
 
+def test_the_jobs_that_the_runner_is_measured_by(tmp_path: Path) -> None:
+    for part, found in (("trivial", "64"), ("binary", "38")):
+        command = [sys.executable, str(OVERHEAD.with_name("sweeps") / "ours.py"), part, str(tmp_path / part)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        seconds, answer = done.stdout.split()
+        assert (float(seconds) > 0, answer) == (True, found), done.stderr
+
+
+def test_the_runners_benchmark_says_what_it_needs() -> None:
+    done = subprocess.run([sys.executable, OVERHEAD.with_name("runner.py"), "grid"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "there is no part 'grid', only trivial, binary, torch, unequal\n")
+    if find_spec("gpusweep") is None:
+        done = subprocess.run([sys.executable, OVERHEAD.with_name("runner.py"), "binary"], capture_output=True, text=True, check=False)
+        said = "gpusweep is missing: pip install --no-deps gpusweep pydrafig && pip install pandas\n"
+        assert (done.returncode, done.stderr) == (2, said)
+
+
 @pytest.mark.parametrize("script", ["asha", "samplers"])
 def test_a_benchmark_of_no_seeds(script: str) -> None:
     command = [sys.executable, str(OVERHEAD.with_name(f"{script}.py")), "0"]
@@ -128,3 +146,16 @@ def test_the_benchmark_of_binary_search_prints_a_table() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode in {0, 1}, done.stderr
     assert "| 16 slots, lognormal run times |" in done.stdout
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("script", "arguments", "row"),
+    [("faults", ["1", "2"], "| shadho_like "), ("recovery", ["500", "8"], "| a checkpoint of 8 MB, to a plain copy of it |")],
+)
+def test_the_benchmarks_of_faults_print_a_table(script: str, arguments: list[str], row: str) -> None:
+    command = [sys.executable, str(OVERHEAD.with_name(f"{script}.py"))]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode in {0, 1}, done.stderr
+    assert row in done.stdout
+    assert subprocess.run([*command, "-1"], capture_output=True, check=False).returncode == 2

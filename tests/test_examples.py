@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 import signal
 import subprocess
@@ -30,8 +31,8 @@ def example(tmp_path: Path) -> Callable[[str], Path]:
     return copy
 
 
-def run_driver(folder: Path, environment: Environment) -> str:
-    done = subprocess.run(["python", "driver.py"], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+def run_driver(folder: Path, environment: Environment, driver: str = "driver.py") -> str:
+    done = subprocess.run(["python", driver], cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
@@ -89,6 +90,12 @@ def test_asha_digits(example: Callable[[str], Path], environment: Environment) -
     folder = example("asha_digits")
     run_driver(folder, environment)
     check_asha_digits(folder)
+    for words in (["list"], ["describe", "12.1.1"], ["download", "12.1.1", "here"], ["delete", "12.1.1"]):
+        command = ["shadho", "checkpoint", words[0], "experiments/asha_digits", *words[1:]]
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert (folder / "here/model.pkl").exists()
+    assert not (folder / "experiments/asha_digits/checkpoints/12/12.1.1").exists()
 
 
 @pytest.mark.usefixtures("work_queue_installed")
@@ -105,6 +112,40 @@ def test_asha_digits_on_work_queue(example: Callable[[str], Path], environment: 
         worker.terminate()
         worker.wait()
     check_asha_digits(folder)
+
+
+@pytest.fixture(params=["", "0,1,2,3"], ids=["cores", "four pretended GPUs"])
+def experiments(tmp_path: Path, environment: Environment, request: pytest.FixtureRequest) -> tuple[Path, Environment]:
+    """Copy all examples: those of the runner share an experiment."""
+    ignored = shutil.ignore_patterns("experiments", "results", "__pycache__")
+    shutil.copytree(EXAMPLES, tmp_path / "examples", ignore=ignored)
+    return tmp_path / "examples", {**environment, "CUDA_VISIBLE_DEVICES": request.param}
+
+
+def test_runner_binary_search(experiments: tuple[Path, Environment]) -> None:
+    folder, environment = experiments[0].parent, experiments[1]
+    for said in ("num_parameters: 40 passes, 39 does not", "nothing was left to run"):
+        assert said in run_driver(folder, environment, "examples/runner_binary_search/driver.py")
+    results = folder / "results/binary_search"
+    assert [len(list(results.glob(f"binary_search_results_*.{kind}"))) for kind in ("pkl", "json")] == [2, 2]
+    log = (results / "num_parameters_40_seed_42/experiment_output.log").read_text(encoding="utf-8")
+    assert log == "experiment_1: 40 parameters, seed 42: accuracy 0.506\n"
+
+
+def test_runner_grid_search(experiments: tuple[Path, Environment]) -> None:
+    folder, environment = experiments[0].parent, experiments[1]
+    best = [f"{number} parameters: {accuracy} with seed 42" for number, accuracy in ((10, 0.206), (20, 0.339), (30, 0.434), (40, 0.506))]
+    assert run_driver(folder, environment, "examples/runner_grid_search/driver.py").splitlines()[-4:] == best
+    assert len(list(folder.glob("results/grid_search_*/num_parameters_*_seed_*/experiment_output.log"))) == 16
+    answers = [json.loads(path.read_text(encoding="utf-8"))["results"] for path in folder.glob("results/*/grid_search_results_*.json")]
+    gpus = {answer["gpu_id"] for answer in answers}
+    assert gpus <= ({0, 1, 2, 3} if environment["CUDA_VISIBLE_DEVICES"] else {None})
+
+
+def test_dummy_experiment(experiments: tuple[Path, Environment]) -> None:
+    command = ["python", "examples/dummy_experiment.py", "num_parameters=2**5", "--seed=1"]
+    done = subprocess.run(command, cwd=experiments[0].parent, env=experiments[1], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "dummy_experiment: 32 parameters, seed 1: accuracy 0.430\n", "")
 
 
 def test_sin_on_this_machine(example: Callable[[str], Path], environment: Environment) -> None:

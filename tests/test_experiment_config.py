@@ -19,7 +19,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["type", "val", "minval", "name"]) | st.text(max_size=5), inner),
     max_leaves=12,
 )
-keys = st.sampled_from(["hyperparameters", "searcher", "name", "resources", "max_restarts", "engine", "entrypoint", "odd"])
+keys = st.sampled_from(["hyperparameters", "searcher", "name", "resources", "max_restarts", "engine", "entrypoint", "odd", "checkpoint_policy", "checkpoint_storage"])
 
 
 def drawn(hyperparameters: dict[str, Any], number: int = 200) -> list[dict[str, Any]]:
@@ -102,3 +102,29 @@ def test_a_key_that_the_method_does_not_have() -> None:
 def test_no_configuration_gives_anything_but_a_message(config: Any) -> None:
     with suppress(OptionError):
         read_config(config)
+
+
+def test_where_checkpoints_are_kept_and_which() -> None:
+    wanted = {"searcher": SEARCHER, "checkpoint_storage": {"type": "shared_fs", "path": "/scratch"}, "checkpoint_policy": {"save_trial_best": 2}}
+    config = read_config(wanted)
+    assert config.checkpoint_storage.path == "/scratch"
+    assert config.checkpoint_policy.to_json() == {"save_experiment_best": 0, "save_trial_best": 2, "save_trial_latest": 1}
+    assert read_config({"searcher": SEARCHER, "checkpoint_storage": {"type": "transfer"}}).checkpoint_storage.path is None
+
+
+@pytest.mark.parametrize(
+    ("storage", "message"),
+    [
+        ({"type": "s3"}, "checkpoint_storage.type: there is no 's3': Known: shared_fs, transfer."),
+        ({"type": "shared-fs"}, "checkpoint_storage.type: there is no 'shared-fs': did you mean 'shared_fs'? Known: shared_fs, transfer."),
+        ({"type": "shared_fs"}, "checkpoint_storage.path must be an absolute path, the same on all machines, not None"),
+        ({"type": "shared_fs", "path": "here"}, "checkpoint_storage.path must be an absolute path, the same on all machines, not 'here'"),
+        ({"type": "transfer", "path": "/x"}, "checkpoint_storage has no key 'path' where its type is transfer: Known: type."),
+        ("/scratch", "checkpoint_storage must be a mapping with a type, shared_fs or transfer, not '/scratch'"),
+    ],
+)
+def test_a_storage_that_cannot_be_is_said_with_everything_else(storage: Any, message: str) -> None:
+    found = faults({"searcher": SEARCHER, "checkpoint_storage": storage, "checkpoint_policy": {"save": 1}, "odd": 1})
+    assert message in found
+    assert any(fault.startswith("checkpoint_policy has no key 'save'") for fault in found)
+    assert any(fault.startswith("odd is no key of the configuration") for fault in found)

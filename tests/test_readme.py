@@ -25,15 +25,24 @@ COMMANDS = {
     "python scripts/benchmark/asha.py": ("tests/test_benchmarks.py", '["asha", "samplers"]'),
     "python scripts/benchmark/binary.py": ("tests/test_benchmarks.py", 'with_name("binary.py")'),
     "python scripts/benchmark/overhead.py": ("tests/test_benchmarks.py", "scripts/benchmark/overhead.py"),
+    "python examples/dummy_experiment.py num_parameters=2**5 --seed=1": ("tests/test_examples.py", '"num_parameters=2**5", "--seed=1"'),
+    "python examples/runner_binary_search/driver.py": ("tests/test_examples.py", '"examples/runner_binary_search/driver.py"'),
+    "python examples/runner_grid_search/driver.py": ("tests/test_examples.py", '"examples/runner_grid_search/driver.py"'),
     "python scripts/benchmark/samplers.py": ("tests/test_benchmarks.py", '["asha", "samplers"]'),
     "python run_experiment.py": ("tests/e2e/test_custom_search_method.py", '["python", "run_experiment.py"]'),
-    "python driver.py": ("tests/test_examples.py", '["python", "driver.py"]'),
+    "python driver.py": ("tests/test_examples.py", 'driver: str = "driver.py"'),
     "scripts/quickstart.sh": ("tests/test_house.py", "def test_quickstart"),
     "scripts/test.sh": (".ci/run", "scripts/test.sh"),
     "shadho preview-search examples/asha_digits/experiment.yaml --workers 8 --seconds 30": (
         "tests/cli/test_preview_search.py",
         '"preview-search", EXAMPLE, "--workers", "8", "--seconds", "30"',
     ),
+    "shadho checkpoint delete experiments/asha_digits 12.1.1": ("tests/test_examples.py", '"delete"'),
+    "shadho checkpoint describe experiments/asha_digits 12.1.1": ("tests/test_examples.py", '"describe"'),
+    "shadho checkpoint download experiments/asha_digits 12.1.1 here": ("tests/test_examples.py", '"download"'),
+    "shadho checkpoint download experiments/fault_tolerance 0.1.12 best": ("tests/e2e/test_fault_tolerance.py", '"download"'),
+    "shadho checkpoint list experiments/asha_digits": ("tests/test_examples.py", '"list"'),
+    "shadho checkpoint list experiments/fault_tolerance": ("tests/e2e/test_fault_tolerance.py", '"list"'),
     "shadho experiment activate experiments/sin": ("tests/e2e/test_pause.py", '"experiment", "activate"'),
     "shadho experiment cancel experiments/sin": ("tests/e2e/test_pause.py", '"experiment", "cancel"'),
     "shadho experiment continue experiments/sin --max-trials 2000": ("tests/e2e/test_pause.py", '"continue", "--max-trials"'),
@@ -77,7 +86,7 @@ def test_links() -> None:
 
 
 def test_the_first_search(tmp_path: Path, environment: dict[str, str]) -> None:
-    search, space, _, _ = blocks(README, "python")
+    search, space, *_ = blocks(README, "python")
     (tmp_path / "driver.py").write_text(search, encoding="utf-8")
     done = subprocess.run(["python", "driver.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -121,7 +130,7 @@ def test_the_python_that_is_promised() -> None:
 
 
 def test_the_search_with_a_method_and_the_training_script(tmp_path: Path, environment: dict[str, str]) -> None:
-    _, _, search, training = blocks(README, "python")
+    _, _, search, training, _ = blocks(README, "python")
     (tmp_path / "train.py").write_text(training, encoding="utf-8")
     smaller = search.replace("max_trials=500", "max_trials=12, max_concurrent_trials=4")
     ending = 'opt.add_input_file("train.py")\nopt.run()\n'
@@ -129,3 +138,12 @@ def test_the_search_with_a_method_and_the_training_script(tmp_path: Path, enviro
     for command, said in (("driver.py", "Trials: 12 completed, 0 failed"), ("train.py", "shadho_worker: completed with {'status': 'completed'")):
         done = subprocess.run(["python", command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert said in done.stdout, done.stderr
+
+
+def test_the_binary_search(tmp_path: Path, environment: dict[str, str]) -> None:
+    *_, search = blocks(README, "python")
+    (tmp_path / "search.py").write_text(search, encoding="utf-8")
+    done = subprocess.run(["python", "search.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    passes, fails = (int(value) for value in re.findall(r"\((\d+), ", done.stdout.splitlines()[-1]))
+    assert 96 <= fails < 100 <= passes < 104

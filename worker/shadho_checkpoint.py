@@ -106,13 +106,14 @@ def parse_manifest(data: bytes) -> dict[str, Any]:
     """
     try:
         manifest = json.loads(data.decode("utf-8"))
+        checksum = manifest.pop("checksum")
         files, length = manifest["files"], manifest["length"]
         sound = isinstance(manifest["metadata"], dict) and isinstance(length, (int, float)) and isinstance(manifest["id"], str)
         sound = sound and all(isinstance(size, int) and size >= 0 and isinstance(checksum, str) for size, checksum in files.values())
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         message = f"{MANIFEST_FILE} is not as it was written: {error!r:.80}"
         raise ValueError(message) from error
-    if not sound:
+    if not sound or checksum != checksum_of(manifest):
         message = f"{MANIFEST_FILE} is not as it was written"
         raise ValueError(message)
     return dict(manifest)
@@ -123,9 +124,9 @@ def size_of(files: dict[str, Any]) -> int:
     return sum(size for size, _ in files.values())
 
 
-def checksum_of(files: dict[str, Any]) -> str:
-    """Return the checksum of a checkpoint whose manifest names these files."""
-    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+def checksum_of(value: dict[str, Any]) -> str:
+    """Return the checksum of a manifest, or of a checkpoint whose manifest names these files."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def read(root: str, checkpoint: str) -> Checkpoint:
@@ -231,8 +232,10 @@ def seal(path: str, fields: dict[str, Any]) -> dict[str, Any]:
         writer.join()
     if problems:
         raise problems[0]
+    # As it will be read: JSON's keys are texts.
+    manifest = json.loads(json.dumps({"version": 1, **fields, "files": files}))
     with open(os.path.join(path, MANIFEST_FILE), "w", encoding="utf-8") as file:
-        json.dump({"version": 1, **fields, "files": files}, file)
+        json.dump({**manifest, "checksum": checksum_of(manifest)}, file)
         file.flush()
         os.fsync(file.fileno())
     sync(path)

@@ -57,9 +57,9 @@ class Rendezvous:
     pid_started: int
 
     @property
-    def address(self) -> str:
-        """The host to connect to from here."""
-        return LOOPBACK if self.machine == this_machine() else self.host
+    def addresses(self) -> tuple[str, ...]:
+        """The hosts to connect to from here, the likeliest first: a manager may listen on one address of its machine alone."""
+        return (LOOPBACK, self.host) if self.machine == this_machine() and self.host != LOOPBACK else (self.host,)
 
 
 def publish(home: str, name: str, host: str, port: int, run: str, password_file: str | None = None) -> str:

@@ -237,7 +237,7 @@ class Search:
         managers = []
         for found in shadho_rendezvous.find(_home(), options.name):
             theirs = password or (["--password", found.password_file] if found.password_file else [])
-            managers.append([*once, *theirs, found.address, str(found.port)])
+            managers += [[*once, *theirs, address, str(found.port)] for address in found.addresses]
         if options.catalog:
             asked = ["--catalog", options.catalog, "--manager-name", _as_pattern(options.name)]
             managers.append(["--connect-timeout", str(_CATALOG_TIMEOUT_S), *password, *asked])

@@ -1,7 +1,8 @@
 """How soon each search method finds a model within 1 % of the best possible, on learning curves that cross, in a simulated cluster.
 
 Run `python scripts/benchmark/asha.py [SEEDS]`. Run times differ 10 to 1, one trial in twenty is five times slower than it should be,
-and attempts crash and lose their workers. Times are the simulated world's.
+and attempts crash and lose their workers. Hours are the simulated world's; a decision's microseconds are processor time of this one,
+on average, with the points that it draws.
 """
 
 from __future__ import annotations

@@ -45,7 +45,9 @@ def plain_s(threshold: float, duration: Callable[[Any, int], float]) -> float:
 
 def ended_s(threshold: float, slots: int, duration: Callable[[Any, int], float]) -> float:
     """Return how long our search takes with so many slots."""
-    method = searcher.create("binary", {}, seed=0, prop="n", range=BOUNDS, precision=PRECISION, max_concurrent_trials=slots)
+    keys: dict[str, Any] = {"prop": "n", "range": BOUNDS, "precision": PRECISION, "success_direction_lower": False}
+    keys["max_concurrent_trials"] = slots
+    method = searcher.create("binary", {}, seed=0, **keys)
     world = World(duration, lambda hparams, _: float(hparams["n"] < threshold), workers=slots)
     return play(method, world, max_length=1, goal=-math.inf).ended_s
 

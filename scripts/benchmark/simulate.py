@@ -29,7 +29,8 @@ class Played:
         reached_s: when the goal was reached, in the world's seconds from the start; infinity if it was not.
         ended_s: when the search ended.
         busy: the share of their time that all workers worked while there were trials to start.
-        decision_s: the method's own seconds to decide what follows from a result, the new points that it draws included.
+        decision_s: the seconds of processor time that the method takes to decide what follows from a result: the new points that it
+            draws included, and what Python collects of garbage meanwhile.
         results: how many results there were.
     """
 
@@ -89,11 +90,11 @@ def _time_decisions(method: BuiltInMethod, played: Played) -> None:
     def timed(handler: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(handler)
         def call(*arguments: Any) -> Any:
-            began_s = time.perf_counter()
+            began_s = time.thread_time()
             try:
                 return handler(*arguments)
             finally:
-                played.spent_s += time.perf_counter() - began_s
+                played.spent_s += time.thread_time() - began_s
 
         return call
 

@@ -227,7 +227,8 @@ def end_failure(report: Ended, log: Path) -> Failure | None:
     """Return what the end of a program says, None if it ended well. Killed while the machine lacked memory is out of memory."""
     failure = sandbox.exit_failure(report.status or 0, log)
     if failure and report.oom and failure.kind is FailureKind.SIGNAL and signal.SIGKILL.name in failure.message:
-        return Failure(FailureKind.OUT_OF_MEMORY, "killed by the system, which ran out of memory", failure.log_tail)
+        had = f", when its largest process had {report.peak_bytes / _MIB:,.0f} MiB" if report.peak_bytes else ""
+        return Failure(FailureKind.OUT_OF_MEMORY, f"killed by the system, which ran out of memory{had}", failure.log_tail)
     return failure
 
 

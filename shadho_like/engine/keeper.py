@@ -8,13 +8,14 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import resource
 import select
 import shutil
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -27,16 +28,28 @@ _MEASURE_S = 1.0
 _MEASURE_SHARE = 20
 _NOT_EXECUTABLE = 127
 _LONGEST_REASON = 500
+_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
+
+Become = Callable[[dict[str, Any], Sequence[int]], NoReturn]
+"""Turns a process that is ready for it (its folder, its log, its session) into a task's program."""
 
 
-def keep(task: dict[str, Any], descriptors: Sequence[int], report: int, supervisor: int) -> NoReturn:
+def execute(task: dict[str, Any], descriptors: Sequence[int]) -> NoReturn:
+    """Become `argv` in the task's environment; the numbers of the open files are appended to its arguments."""
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, True)
+    os.execvpe(task["argv"][0], [*task["argv"], *map(str, descriptors)], {**os.environ, **task["env"]})
+
+
+def keep(task: dict[str, Any], descriptors: Sequence[int], report: int, supervisor: int, become: Become) -> NoReturn:
     """Run a task to its end, report it, and exit; never returns. SIGTERM and SIGUSR1 are blocked when this is called.
 
     Args:
         task: see `supervision.Task`.
-        descriptors: open files that the program gets; their numbers are appended to its arguments.
+        descriptors: open files that the program gets.
         report: where the one line about the end goes.
         supervisor: the parent's process id.
+        become: makes the program of a process.
     """
     status = 1
     try:
@@ -45,7 +58,7 @@ def keep(task: dict[str, Any], descriptors: Sequence[int], report: int, supervis
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGUSR1})
         die_with_parent(supervisor, signal.SIGTERM)
         adopt_orphans()
-        send_report(report, _run(task, descriptors))
+        send_report(report, _run(task, descriptors, report, become))
         status = 0
     except BaseException:
         traceback.print_exc()
@@ -59,7 +72,7 @@ def send_report(report: int, value: dict[str, Any]) -> None:
         os.write(report, (json.dumps(value) + "\n").encode())
 
 
-def _run(task: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
+def _run(task: dict[str, Any], descriptors: Sequence[int], report: int, become: Become) -> dict[str, Any]:
     try:
         _prepare(task)
     except OSError as error:
@@ -68,12 +81,16 @@ def _run(task: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
     kills_before = oom_kills()
     pid = os.fork()
     if pid == 0:
-        _become(task, descriptors)
+        # What becomes a program without exec would keep them open.
+        os.close(report)
+        os.close(wake)
+        _begin(task, descriptors, become)
     for descriptor in descriptors:
         os.close(descriptor)
     status, over_disk = _watch(pid, task, wake)
     end_family(pid)
-    return {"ended": task["id"], "status": status, "over_disk": over_disk, "oom": oom_kills() > kills_before}
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * _RSS_UNIT
+    return {"ended": task["id"], "status": status, "over_disk": over_disk, "oom": oom_kills() > kills_before, "peak": peak}
 
 
 def _prepare(task: dict[str, Any]) -> None:
@@ -101,21 +118,20 @@ def _copy(source: str | Path, target: str | Path) -> None:
     shutil.copymode(source, target)
 
 
-def _become(task: dict[str, Any], descriptors: Sequence[int]) -> NoReturn:
+def _begin(task: dict[str, Any], descriptors: Sequence[int], become: Become) -> NoReturn:
     """Turn into the program; what goes wrong here is in its log."""
     try:
         parent = os.getppid()
         os.setsid()
         die_with_parent(parent, signal.SIGKILL)
+        signal.set_wakeup_fd(-1)
         for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         log = os.open(task["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         for standard, source in enumerate((os.open(os.devnull, os.O_RDONLY), log, log)):
             os.dup2(source, standard)
         os.chdir(task["folder"])
-        for descriptor in descriptors:
-            os.set_inheritable(descriptor, True)
-        os.execvpe(task["argv"][0], [*task["argv"], *map(str, descriptors)], {**os.environ, **task["env"]})
+        become(task, descriptors)
     except OSError as error:
         print(f"shadho_like: {task['argv'][0]} cannot be started: {error}", file=sys.stderr, flush=True)
     finally:

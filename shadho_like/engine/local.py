@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import select
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,6 +20,7 @@ from shadho_like.engine.supervision import Supervision
 from shadho_like.engine.supervisor import remove_folder
 from shadho_like.errors import EngineError, OptionError
 from shadho_like.events import AttemptFinished
+from shadho_like.hardware import cores
 from shadho_like.resources import Capacity
 from shadho_like.trial import Attempt, AttemptId
 
@@ -43,7 +43,7 @@ class LocalEngine:
         if workers is not None and workers < 1:
             message = f"workers must be at least 1, not {workers}"
             raise OptionError(message)
-        self._workers = workers or _cores()
+        self._workers = workers or cores()
         self._clock = SteadyClock()
         self._slots: Slots | None = None
         self._supervision: Supervision | None = None
@@ -164,10 +164,3 @@ def _supervision() -> Supervision:
     except OSError as error:
         message = f"the process that runs the trials cannot be started: {error}"
         raise EngineError(message, transient=True) from error
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1

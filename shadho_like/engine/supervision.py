@@ -7,13 +7,14 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import shadho_like
+from shadho_like.engine.forked import ForkedProcess
 
 _PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from shadho_like.engine.supervisor import main; main()"
 _READ_BYTES = 1024 * 1024
@@ -56,6 +57,7 @@ class Ended:
         status: its exit status, negative for a signal; None if it was ended from outside or never began.
         over_disk: whether its folder took too much room.
         oom: whether the machine killed a process for want of memory meanwhile.
+        peak_bytes: the most memory that one of its processes had; 0 where that is not known.
         broken: why it could not begin, where it could not.
     """
 
@@ -63,21 +65,38 @@ class Ended:
     status: int | None
     over_disk: bool = False
     oom: bool = False
+    peak_bytes: int = 0
     broken: str = ""
 
 
 class Supervision:
-    """One supervisor process. `alive` turns False when it is gone, and with it all that it ran."""
+    """One supervisor process. `alive` turns False when it is gone, and with it all that it ran.
 
-    def __init__(self) -> None:
+    Args:
+        command: what starts another program that serves as `supervisor.main` does; None for that one.
+        descriptors: open files that the command gets by their numbers.
+        become: what a copy of this process does in place of the command, which it falls back to when this returns.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str] | None = None,
+        descriptors: Sequence[int] = (),
+        become: Callable[[], None] | None = None,
+    ) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
-            root = str(Path(shadho_like.__file__).parent.parent)
-            command = [sys.executable, "-S", "-E", "-c", _PROGRAM, root]
-            self._process = subprocess.Popen(command, stdin=theirs.fileno(), stdout=subprocess.PIPE, start_new_session=True)
-        assert self._process.stdout is not None
+        reading, writing = os.pipe()
+        command = command or supervisor_command()
+        with theirs, open(writing, "wb", buffering=0):
+            self._process: subprocess.Popen[bytes] | ForkedProcess
+            if become is None:
+                self._process = subprocess.Popen(
+                    command, stdin=theirs.fileno(), stdout=writing, pass_fds=descriptors, start_new_session=True
+                )
+            else:
+                self._process = ForkedProcess(become, command, theirs.fileno(), writing, descriptors)
         self._control = ours
-        self._report = self._process.stdout
+        self._report = open(reading, "rb", buffering=0)  # noqa: SIM115 - `close` closes it
         self._text = b""
         self.alive = True
         os.set_blocking(self._report.fileno(), False)
@@ -133,7 +152,13 @@ class Supervision:
             self._control.sendall(data[sent:])
 
 
+def supervisor_command() -> list[str]:
+    """Return what starts the supervisor: an interpreter with next to nothing loaded."""
+    root = str(Path(shadho_like.__file__).parent.parent)
+    return [sys.executable, "-S", "-E", "-c", _PROGRAM, root]
+
+
 def _ended(report: Mapping[str, Any]) -> Ended:
     if "broken" in report:
         return Ended(report["broken"], None, broken=report["reason"])
-    return Ended(report["ended"], report["status"], report["over_disk"], report["oom"])
+    return Ended(report["ended"], report["status"], report["over_disk"], report["oom"], report.get("peak", 0))

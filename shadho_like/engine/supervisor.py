@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from shadho_like.engine.keeper import keep, send_report
+from shadho_like.engine.keeper import Become, execute, keep, send_report
 from shadho_like.engine.processes import adopt_orphans, kill_children
 
 _READ_BYTES = 1024 * 1024
@@ -28,13 +28,19 @@ _MOST_DESCRIPTORS = 64
 
 def main() -> None:
     """Serve on the socket that is standard input; reports go to standard output."""
-    control = socket.socket(fileno=os.dup(0))
-    report = os.dup(1)
+    control, report = take_over_streams()
+    gc.disable()
+    Supervisor(socket.socket(fileno=control), report).serve()
+
+
+def take_over_streams() -> tuple[int, int]:
+    """Return copies of standard input and output, the ways from and to the driver, which nothing else may then use."""
+    copies = os.dup(0), os.dup(1)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
-    gc.disable()
-    Supervisor(control, report).serve()
+    os.close(null)
+    return copies
 
 
 class Supervisor:
@@ -43,11 +49,13 @@ class Supervisor:
     Args:
         control: a stream socket to the driver: tasks, with the descriptors that they need, and what to end or remove.
         report: the pipe to the driver, that the keepers write to as well.
+        become: makes a task's program of a process forked from this one.
     """
 
-    def __init__(self, control: socket.socket, report: int) -> None:
+    def __init__(self, control: socket.socket, report: int, become: Become = execute) -> None:
         self._control = control
         self._report = report
+        self._become = become
         self._keepers: dict[int, int] = {}
         self._pids: dict[int, int] = {}
         self._text = b""
@@ -106,7 +114,7 @@ class Supervisor:
         if pid == 0:
             self._control.close()
             os.close(self._remover)
-            keep(task, descriptors, self._report, me)
+            keep(task, descriptors, self._report, me, self._become)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGUSR1})
         self._keepers[pid] = task["id"]
         self._pids[task["id"]] = pid

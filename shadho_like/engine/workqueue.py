@@ -26,7 +26,7 @@ from shadho_like.engine.clock import SteadyClock
 from shadho_like.engine.reporting import Reporting
 from shadho_like.engine.slots import in_groups
 from shadho_like.engine.workqueue_classes import TaskClasses, by_class
-from shadho_like.engine.workqueue_command import limit_reached
+from shadho_like.engine.workqueue_command import UNSAID, limit_reached
 from shadho_like.engine.workqueue_files import TaskFiles
 from shadho_like.engine.workqueue_options import WorkQueueOptions
 from shadho_like.engine.workqueue_process import ManagerProcess
@@ -261,6 +261,8 @@ class WorkQueueEngine:
             self._lose(task, f"its worker went away ({report['result']})")
         elif report["status"] == "input":
             self._lose(task, self._input_problem())
+        elif not report["said"] and report["exit"] == UNSAID:
+            self._lose(task, "the disk of its worker is full")
         elif task.attempts:
             again = self._read(task, report)
         for attempt in task.attempts:

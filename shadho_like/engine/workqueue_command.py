@@ -15,6 +15,9 @@ from shadho_like.trial import FailureKind
 TIME_LIMIT = "SHADHO_LIMIT_S"
 """The environment variable with the seconds that a task may take."""
 
+UNSAID = 125
+"""The shell's own status where its standard output, a file on the worker's disk, takes not even a number. No signal has it."""
+
 # What the command leaves is looked at first: a worker would follow a link, wait for a pipe's writer, and send a whole folder. The
 # exit status goes out by the standard output, as Work Queue tells a signal's number as if it were one: a shell that says none was
 # killed. The shell's own status asks for the log, which Work Queue is told to fetch of failed tasks only: most have none.
@@ -30,7 +33,7 @@ shadho_end() {{
       rm -rf "$shadho_path"
     fi
   done
-  printf '%s\t%s\n' "$shadho_status" "${{SHADHO_FEATURES-}}" >&3
+  printf '%s\t%s\n' "$shadho_status" "${{SHADHO_FEATURES-}}" >&3 || exit {unsaid}
   if [ -s "$shadho_folder/{log}" ]; then exit 1; else exit 0; fi
 }}
 trap shadho_end EXIT
@@ -85,6 +88,7 @@ def shell_text(launch: Launch, outputs: Sequence[str], python: str | None) -> st
     command = f"eval {shlex.quote(launch.command)}" if launch.command else f". ./{shadho_warm.LAUNCHER_FILE}"
     watched = launch.trial_timeout_s is not None or launch.resources.disk_mb
     text = _TEXT.format(
+        unsaid=UNSAID,
         log=shadho_worker.LOG_FILE,
         environment=f"SHADHO_PYTHON={shlex.quote(python)} SHADHO_WARM=" if python else "",
         command=f"({command})" if _ENDS_SHELL.search(launch.command or "exec") else command,

@@ -50,12 +50,22 @@ class JournalReader:
     @property
     def config(self) -> dict[str, Any]:
         """The configuration that the experiment began with."""
-        return schema.read_config(self._db)
+        with schema.refusals(self._paths.journal):
+            return schema.read_config(self._db, self._paths.journal)
+
+    def _rows(self, query: str, *values: Any) -> list[Any]:
+        """Return what a query finds.
+
+        Raises:
+            JournalError: the file is damaged, or cannot be read.
+        """
+        with schema.refusals(self._paths.journal):
+            return self._db.execute(query, values).fetchall()
 
     @property
     def phase(self) -> Phase:
         """Where the experiment is in its life."""
-        row = self._db.execute("SELECT value FROM meta WHERE key = 'phase'").fetchone()
+        row = next(iter(self._rows("SELECT value FROM meta WHERE key = 'phase'")), None)
         return Phase(row[0]) if row else Phase.ACTIVE
 
     @property
@@ -66,31 +76,30 @@ class JournalReader:
 
     def counts(self) -> dict[str, int]:
         """Return how many trials are in each state, by the state's name."""
-        return dict(self._db.execute("SELECT state, count(*) FROM trials GROUP BY state"))
+        return dict(self._rows("SELECT state, count(*) FROM trials GROUP BY state"))
 
     def lost_attempts(self) -> int:
         """Return how many attempts machines lost."""
-        return int(self._db.execute("SELECT count(*) FROM attempts WHERE state = 'LOST'").fetchone()[0])
+        return int(self._rows("SELECT count(*) FROM attempts WHERE state = 'LOST'")[0][0])
 
     def best(self, *, smaller_is_better: bool) -> Trial | None:
         """Return the trial with the best metric, the earliest of equals."""
         order = "ASC" if smaller_is_better else "DESC"
-        row = self._db.execute(f"SELECT * FROM trials WHERE metric IS NOT NULL ORDER BY metric {order}, finished_s, number LIMIT 1")
-        found = row.fetchone()
-        return schema.trial_from_row(found) if found else None
+        found = self._rows(f"SELECT * FROM trials WHERE metric IS NOT NULL ORDER BY metric {order}, finished_s, number LIMIT 1")
+        return schema.trial_from_row(found[0]) if found else None
 
     def commonest_failure(self) -> tuple[str, int, str]:
         """Return the message with which most failed trials failed, how many did, and the last line that the first of them printed."""
         query = """
             SELECT failure_message, count(*) AS n, failure_log_tail, min(number) FROM trials
             WHERE state = 'FAILED' GROUP BY failure_message ORDER BY n DESC, number LIMIT 1"""
-        message, count, tail, _ = self._db.execute(query).fetchone()
+        message, count, tail, _ = self._rows(query)[0]
         return str(message), int(count), str(tail).rstrip().rpartition("\n")[2]
 
     def trials(self) -> Iterator[Trial]:
         """Yield all trials in order. Pages are read one by one, so that no lock is held while the caller works."""
         after = -1
-        while page := self._db.execute("SELECT * FROM trials WHERE number > ? ORDER BY number LIMIT 1000", (after,)).fetchall():
+        while page := self._rows("SELECT * FROM trials WHERE number > ? ORDER BY number LIMIT 1000", after):
             yield from map(schema.trial_from_row, page)
             after = page[-1][0]
 

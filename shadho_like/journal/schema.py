@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ CHECKPOINT_ROOT = "checkpoint_root"
 """Under this name `meta` has the folder of the checkpoints, where that is not in the experiment's directory."""
 
 BUSY_S = 60.0
+RESTORE = "restore it from a copy, or begin again in another directory"
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE turns (number INTEGER PRIMARY KEY, event TEXT NOT NULL, operations TEXT NOT NULL, checksum INTEGER NOT NULL);
@@ -109,9 +110,25 @@ def attempt_row(attempt: AttemptRecord) -> tuple[Any, ...]:
     return (*attempt.id, attempt.state, attempt.host, attempt.started_s, attempt.finished_s, *failure)
 
 
-def read_config(db: sqlite3.Connection) -> dict[str, Any]:
-    """Return the configuration that the experiment began with."""
-    config: dict[str, Any] = json.loads(db.execute("SELECT value FROM meta WHERE key = 'config'").fetchone()[0])
+def config_rows(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the configuration that an experiment begins with as its rows: the text, and the text's checksum."""
+    text = dump(config)
+    return [("config", text), ("config_checksum", str(zlib.crc32(text.encode())))]
+
+
+def read_config(db: sqlite3.Connection, path: Path) -> dict[str, Any]:
+    """Return the configuration that the experiment began with.
+
+    Raises:
+        JournalError: it does not match its checksum.
+    """
+    meta = dict(db.execute("SELECT key, value FROM meta"))
+    text = meta.get("config", "")
+    # Journals from before there was this checksum have none.
+    if not text or meta.get("config_checksum", (whole := str(zlib.crc32(text.encode())))) != whole:
+        message = f"{path} is damaged at its configuration; {RESTORE}"
+        raise JournalError(message)
+    config: dict[str, Any] = json.loads(text)
     return config
 
 
@@ -139,7 +156,16 @@ def refusals(path: Path) -> Iterator[None]:
     """Say what SQLite and the file system refuse in the user's words."""
     try:
         yield
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
+        if _means_damage(error):
+            message = f"{path} is damaged: {error}; {RESTORE}"
+            raise JournalError(message) from error
         transient = isinstance(error, sqlite3.OperationalError)
         message = f"{path}: {error}; all that was shown as done is kept, and the same command carries on from there"
         raise JournalError(message, transient=transient) from error
+
+
+def _means_damage(error: Exception) -> bool:
+    if isinstance(error, sqlite3.OperationalError):
+        return "Could not decode" in str(error)
+    return isinstance(error, sqlite3.DatabaseError | UnicodeDecodeError)

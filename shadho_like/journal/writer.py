@@ -87,7 +87,7 @@ class Journal:
             with _transaction(db):
                 for statement in schema.SCHEMA.split(";"):
                     db.execute(statement)
-                db.execute("INSERT INTO meta VALUES ('config', ?)", (schema.dump(config),))
+                db.executemany("INSERT INTO meta VALUES (?, ?)", schema.config_rows(config))
                 db.execute(f"PRAGMA user_version = {schema.FORMAT}")
             _sync_directory(self._path.parent)
         return db
@@ -95,7 +95,8 @@ class Journal:
     @property
     def config(self) -> dict[str, Any]:
         """The configuration that the experiment began with."""
-        return schema.read_config(self._db)
+        with schema.refusals(self._path):
+            return schema.read_config(self._db, self._path)
 
     @property
     def draws_as_first(self) -> bool:
@@ -104,8 +105,8 @@ class Journal:
 
     def snapshot(self) -> tuple[dict[str, Any], int] | None:
         """Return the newest sound snapshot and its size in characters."""
-        for text, checksum in self._db.execute("SELECT state, checksum FROM snapshots ORDER BY turn DESC"):
-            if zlib.crc32(text.encode()) == checksum:
+        for text, checksum in self._rows("SELECT state, checksum FROM snapshots ORDER BY turn DESC"):
+            if isinstance(text, str) and zlib.crc32(text.encode()) == checksum:
                 state: dict[str, Any] = json.loads(text)
                 return state, len(text)
         return None
@@ -116,17 +117,29 @@ class Journal:
         Raises:
             JournalError: one is missing or does not match its checksum; the message says which.
         """
-        for number, event, operations, checksum in self._db.execute("SELECT * FROM turns WHERE number > ? ORDER BY number", (after,)):
+        for number, event, operations, checksum in self._rows("SELECT * FROM turns WHERE number > ? ORDER BY number", after):
             after += 1
             if number != after or zlib.crc32(f"{number}{event}{operations}".encode()) != checksum:
-                message = f"{self._path} is damaged at turn {after}; restore it from a copy, or begin again in another directory"
+                message = f"{self._path} is damaged at turn {after}; {schema.RESTORE}"
                 raise JournalError(message)
             yield Record(number, event, operations)
+
+    def check_counts(self, counts: Mapping[str, int]) -> None:
+        """Compare how many trials are in each state, as the turns say, with what the table of trials holds.
+
+        Raises:
+            JournalError: they differ: turns or trials are missing, which no checksum of a turn can tell.
+        """
+        held = dict(self._rows("SELECT state, count(*) FROM trials GROUP BY state"))
+        known = {state: count for state, count in counts.items() if count}
+        if held != known:
+            message = f"{self._path} is damaged: its turns lead to {known}, and its table of trials holds {held}; {schema.RESTORE}"
+            raise JournalError(message)
 
     def trials_over(self) -> Iterator[Trial]:
         """Yield the trials that ended without a failure, as they ended."""
         query = "SELECT * FROM trials WHERE state IN ('COMPLETED', 'STOPPED', 'CANCELED') ORDER BY number"
-        yield from map(schema.trial_from_row, self._db.execute(query))
+        yield from map(schema.trial_from_row, self._rows(query))
 
     def run_times(self) -> list[Any]:
         """Return what was known of what trials take on each compute class."""
@@ -135,8 +148,9 @@ class Journal:
 
     def answers(self, turn: int) -> list[int]:
         """Return what the handlers of a user's method answered in a turn, as in `MethodRow`."""
-        row = self._db.execute("SELECT answers FROM method_states WHERE turn = ?", (turn,)).fetchone()
-        answers: list[int] = json.loads(row[0]) if row else []
+        answers: list[int] = []
+        for (text,) in self._rows("SELECT answers FROM method_states WHERE turn = ?", turn):
+            answers = json.loads(text)
         return answers
 
     def method_rows(self) -> Iterator[MethodRow]:
@@ -147,11 +161,20 @@ class Journal:
         """
         last_whole = "SELECT coalesce(max(turn), 0) FROM method_states WHERE whole"
         query = f"SELECT turn, answers, state, whole, checksum FROM method_states WHERE state != x'' AND turn >= ({last_whole})"
-        for turn, answers, state, whole, checksum in self._db.execute(f"{query} ORDER BY turn"):
-            if zlib.crc32(state) != checksum:
+        for turn, answers, state, whole, checksum in self._rows(f"{query} ORDER BY turn"):
+            if not isinstance(state, bytes) or zlib.crc32(state) != checksum:
                 message = f"{self._path} is damaged at the search method's state after turn {turn}; restore it from a copy"
                 raise JournalError(message)
             yield MethodRow(turn, json.loads(answers), state, whole=bool(whole))
+
+    def _rows(self, query: str, *values: Any) -> Iterator[Any]:
+        """Yield what a query finds.
+
+        Raises:
+            JournalError: the file is damaged, or cannot be read.
+        """
+        with schema.refusals(self._path):
+            yield from self._db.execute(query, values)
 
     def keep_event(self, number: int, event: Event) -> None:
         """Keep an event to which the search method has no answer yet; the turn with its number replaces it."""

@@ -59,7 +59,8 @@ class BinarySearch(BuiltInMethod):
         prop: the hyperparameter, by its dotted path.
         range: the lowest and the highest value; two ints make all values ints.
         precision: how far apart the two values may be that are found; on a logarithmic scale, their ratio, above 1.
-        success_direction_lower: whether it is the low values that pass.
+        success_direction_lower: whether lower values are the better ones: then it is the high values that pass, and the lowest of
+            these is searched for; otherwise the low values pass, and the highest of these is searched for.
         sweep_props: other hyperparameters with the values that are tried at each point; the point passes if all of them do.
         scale: linear or log: whether points lie evenly by difference or by ratio.
         max_inconclusive: how often a trial that said nothing, or whose code failed, is asked again; then it counts as failed.
@@ -88,7 +89,7 @@ class BinarySearch(BuiltInMethod):
         self._whole = all(isinstance(value, int) for value in (*range, precision)) and scale == "linear"
         self._log = scale == "log"
         self._prop = prop
-        self._lower = success_direction_lower
+        self._low_passes = not success_direction_lower
         sweeps = sweep_props or {}
         self._sweep = [dict(zip(sweeps, values, strict=True)) for values in itertools.product(*sweeps.values())]
         self._sampler = sampler
@@ -109,10 +110,25 @@ class BinarySearch(BuiltInMethod):
         failed = self.value(known.failed) if known.failed <= known.cells else None
         return Bracket(achieved, failed, tuple((self.value(point), passes) for point, passes in known.contradictions))
 
+    @property
+    def cells(self) -> int:
+        """One less than the number of points of the grid."""
+        return self._bisection.cells
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The values between which the boundary may be, the one on the side that passes first."""
+        return self.value(max(self._bisection.passed, 0)), self.value(min(self._bisection.failed, self.cells))
+
+    @property
+    def remaining(self) -> float:
+        """How many cells of the grid may hold the boundary."""
+        return self._bisection.remaining()
+
     def value(self, point: int) -> float:
         """Return the value at a point of the grid."""
         share = point / self._bisection.cells
-        share = share if self._lower else 1 - share
+        share = share if self._low_passes else 1 - share
         if self._log:
             return float(self._low * (self._high / self._low) ** share)
         if self._whole:

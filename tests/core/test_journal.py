@@ -56,7 +56,7 @@ def test_what_is_appended_is_read_back(tmp_path_factory: pytest.TempPathFactory,
     assert [record.number for record in records] == [turn.number for turn in world.turns]
     assert [record.operations for record in records] == [dump_operations(turn) for turn in world.turns]
     with JournalReader(root) as reader:
-        assert list(reader.trials()) == [replace(world.trials[number], given_up=None) for number in sorted(world.trials)]
+        assert list(reader.trials()) == [replace(world.trials[number], asked=0, given_up=None) for number in sorted(world.trials)]
         assert sum(reader.counts().values()) == len(world.trials)
     journal.close()
 

@@ -30,6 +30,15 @@ from shadho_like.state import MAX_FAILURES_ALIKE, MAX_LOST_IN_A_ROW, ExperimentS
 from shadho_like.trial import AttemptId, Failure, FailureKind, RequestId, Success, TrialState
 
 
+def test_an_attempt_that_begins_again_elsewhere_runs_there() -> None:
+    world = World(new_state())
+    world.start(max_trials=1)
+    world.handle(AttemptStarted(1001.0, AttemptId(0, 1), "node"))
+    world.handle(AttemptStarted(1002.0, AttemptId(0, 1), "other"))
+    trial = world.trials[0]
+    assert (trial.state, trial.host, trial.started_s, trial.attempt) == (TrialState.RUNNING, "other", 1001.0, 1)
+
+
 def finish_all(world: World) -> None:
     while world.wanted:
         world.finish(min(world.wanted))

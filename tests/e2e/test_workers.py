@@ -103,6 +103,16 @@ def test_two_workers_share_the_work_and_one_killed_costs_no_trial(tmp_path: Path
     assert sorted(by_worker(directory)) == ["a", "b"]
 
 
+def test_a_worker_beside_a_driver_that_listens_on_one_address(tmp_path: Path, environment: Environment) -> None:
+    (tmp_path / "driver.py").write_text(SHARED.replace("127.0.0.1", "127.0.0.2").replace("max_tasks=60", "max_tasks=5"))
+    with (
+        running(["python", "driver.py"], tmp_path, environment) as driver,
+        running(wq_worker("-M", "shared", "--cores", "1"), tmp_path, environment) as worker,
+    ):
+        assert "completed" in driver.communicate()[0]
+        assert "connected to shared at 127.0.0.2:" in worker.communicate()[0]
+
+
 @pytest.fixture
 def warm_search(tmp_path: Path, environment: Environment) -> Callable[..., Result]:
     """Run a search of a callable that does one of several things, with a worker; return what came of it."""

@@ -10,7 +10,7 @@ from contextlib import suppress
 Answer = Callable[[str], bytes]
 """Given the name of the file that is asked for, what goes back."""
 
-_GREETING = b"""workqueue 9 liar Linux x86_64 8.0.0
+GREETING = b"""workqueue 9 liar Linux x86_64 8.0.0
 info worker-id worker-0123456789abcdef0123456789abcdef
 alive
 resource workers 1 1 1
@@ -24,19 +24,31 @@ info tasks_running 0
 info worker-end-time 0
 """
 
+RESULT = "result 0 0 2 1000 {task}\n0\nend\n"
+
 
 class HostileWorker:
     """One connection to a manager, served by a thread until the manager or the test ends it.
+
+    Args:
+        port: of the manager.
+        answer: what goes back for a file.
+        greeting: what is said first.
+        result: what is said of the task's end, with `{task}` for its number.
+        hangs_up: whether it goes away after its answer.
 
     Attributes:
         asked: set when the manager asks for a file.
         gone: set when the manager has closed the connection.
     """
 
-    def __init__(self, port: int, answer: Answer) -> None:
+    def __init__(self, port: int, answer: Answer, greeting: bytes = GREETING, result: str = RESULT, *, hangs_up: bool = False) -> None:
         self.asked = threading.Event()
         self.gone = threading.Event()
         self._answer = answer
+        self._greeting = greeting
+        self._result = result
+        self._hangs_up = hangs_up
         self._socket = socket.create_connection(("127.0.0.1", port))
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
@@ -51,11 +63,13 @@ class HostileWorker:
     def _serve(self) -> None:
         try:
             with self._socket.makefile("rb") as lines:
-                self._socket.sendall(_GREETING)
+                self._socket.sendall(self._greeting)
                 for line in lines:
                     self._hear(line.decode("utf-8", "replace").split(), lines.read)
         except OSError:
             pass
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
         self.gone.set()
 
     def _hear(self, words: list[str], read: Callable[[int], bytes]) -> None:
@@ -69,9 +83,13 @@ class HostileWorker:
             case ["end"]:
                 self._socket.sendall(b"available_results\n")
             case ["send_results", _]:
-                self._socket.sendall(f"result 0 0 2 1000 {self._task}\n0\nend\n".encode())
+                self._socket.sendall(self._result.replace("{task}", self._task).encode("utf-8", "surrogateescape"))
+                if self._hangs_up and self._result != RESULT:
+                    raise ConnectionAbortedError
             case ["get", name, *_]:
                 self.asked.set()
                 self._socket.sendall(self._answer(name))
+                if self._hangs_up:
+                    raise ConnectionAbortedError
             case _:
                 pass

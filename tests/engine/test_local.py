@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -351,3 +352,29 @@ engine.submit([Attempt(AttemptId(n, 1), {}, n) for n in range(2)])
 while True:
     engine.wait(60)
 """
+
+
+@pytest.fixture
+def cramped() -> Iterator[Path]:
+    """A control group whose processes have 64 MiB together; joined by writing to its `cgroup.procs`."""
+    roots = [Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")]
+    root = next((root for root in roots if (root / "cgroup.procs").exists()), roots[0])
+    group = root / f"shadho-{os.getpid()}"
+    try:
+        group.mkdir()
+        limits = [group / "memory.limit_in_bytes", group / "memory.max"]
+        next(limit for limit in limits if limit.exists()).write_text(str(64 * 1024 * 1024))
+    except (OSError, StopIteration):
+        pytest.skip("no control group for memory can be made here: be root, on a system that has them")
+    yield group
+    group.rmdir()
+
+
+def test_a_trial_killed_for_memory_says_so_with_the_peak(engine: LocalEngine, launch: Launch, cramped: Path) -> None:
+    code = "import os; parts = [os.urandom(1 << 20) for _ in range(500)]"
+    command = f"echo $$ > {cramped}/cgroup.procs; exec python -c '{code}'"
+    found = run_one(engine, replace(launch, command=command))
+    assert found.kind is FailureKind.OUT_OF_MEMORY
+    match = re.fullmatch(r"killed by the system, which ran out of memory, when its largest process had (\d+) MiB", found.message)
+    assert match is not None, found.message
+    assert 20 <= int(match[1]) <= 80

@@ -25,7 +25,7 @@ SWEEP: dict[str, list[Any]] = {"seed": [1, 2, 3], "nested.kind": ["a", "b"]}
 
 
 def search(bounds: Any, precision: Any, *, slots: int = 1, **keys: Any) -> Play:
-    keys = {"prop": "n", "range": bounds, "precision": precision, "max_concurrent_trials": slots, **keys}
+    keys = {"prop": "n", "range": bounds, "precision": precision, "success_direction_lower": False, "max_concurrent_trials": slots, **keys}
     return Play(made("binary", {"other": 7}, **keys))
 
 
@@ -52,7 +52,7 @@ def test_the_boundary_is_that_of_the_grid_for_all_slots_and_orders(
     bounds: tuple[int, int], precision: int, place: float, lower: bool, slots: int, order: int
 ) -> None:
     threshold = bounds[0] + place * (bounds[1] - bounds[0])
-    play = search(bounds, precision, slots=slots, success_direction_lower=lower)
+    play = search(bounds, precision, slots=slots, success_direction_lower=not lower)
     chosen = random.Random(order)
     play.to_the_end(passes_below(threshold, lower=lower), chosen.choice)
     assert play.busiest <= slots
@@ -169,6 +169,7 @@ def test_a_logarithmic_scale() -> None:
 @given(order=st.integers(), slots=slots, threshold=st.floats(0, 110))
 def test_saved_and_loaded_after_every_event_it_does_the_same(order: int, slots: int, threshold: float) -> None:
     keys: dict[str, Any] = {"prop": "n", "range": (10, 100), "precision": 1, "sweep_props": {"seed": [1, 2]}}
+    keys["success_direction_lower"] = False
     keys["max_concurrent_trials"] = slots
     plays = [Play(made("binary", {}, **keys), reload=reload) for reload in (False, True)]
     for play in plays:

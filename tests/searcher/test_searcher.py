@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import uuid
 from itertools import product
 from typing import Any
 
@@ -13,7 +14,8 @@ from searcher.test_async_halving import by_number
 
 from shadho_like import rand, searcher, spaces
 from shadho_like.errors import OptionError
-from shadho_like.operations import Create, ValidateAfter
+from shadho_like.operations import Close, Create, ValidateAfter
+from shadho_like.searcher.random import RandomSearch
 from shadho_like.searcher.samplers import Observed
 from shadho_like.space import Space
 from shadho_like.trial import Attempt, Outcome, Success
@@ -177,6 +179,28 @@ def test_a_metric_that_is_nan_counts_as_worst() -> None:
     assert {trial for trial, length in play.longest().items() if length == 4} >= {4, 5}
 
 
+class Impatient(RandomSearch):
+    """Asks for more of its first trial before that has answered: at once, and when the second one is over."""
+
+    def initial_operations(self, state: searcher.SearcherState) -> list[searcher.Operation]:
+        first, second = super().initial_operations(state)[::3]
+        return [first, ValidateAfter(FIRST, 5), ValidateAfter(FIRST, 10), second, ValidateAfter(SECOND, 1), Close(SECOND)]
+
+    def on_trial_closed(self, state: searcher.SearcherState, request_id: Any) -> list[searcher.Operation]:
+        return [ValidateAfter(FIRST, 20), Close(FIRST)] if request_id == SECOND else []
+
+
+FIRST, SECOND = uuid.UUID(int=0), uuid.UUID(int=1)
+
+
+def test_only_the_newest_length_counts() -> None:
+    play = Play(lambda: Impatient(Student(), max_trials=2, max_concurrent_trials=2), reload=True)
+    play.to_the_end(lambda attempt: Success(float(attempt.length)), max)
+    assert play.lengths == {0: [10, 20], 1: [1]}
+    state: Any = play.state.method.state_to_json()
+    assert state["sampler"] == [[1, 1, 1.0], [0, 20, 20.0]]
+
+
 class Student:
     """A sampler that keeps what it is told."""
 
@@ -199,7 +223,6 @@ class Student:
 
 def test_a_sampler_is_told_every_result_once_and_its_state_is_kept() -> None:
     from shadho_like.searcher.async_halving import AsyncHalving
-    from shadho_like.searcher.random import RandomSearch
 
     for fresh in (
         lambda: AsyncHalving(Student(), max_length=4, max_trials=8, num_rungs=2, divisor=2, max_concurrent_trials=2),

@@ -1,0 +1,212 @@
+"""Real drivers, workers and catalog servers that are killed, stopped and ended: the search finds what it finds undisturbed."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import promises
+import pytest
+from cluster import Cluster, beneath, children
+from e2e.processes import Environment, completed
+from ledger import Ledger
+
+SIGNALS = {"KILL": signal.SIGKILL, "TERM": signal.SIGTERM, "STOP": signal.SIGSTOP}
+STOPPED_S = 1.0
+LOCAL = ("driver", "driver", "supervisor", "keeper")
+ABROAD = ("driver", "driver", "manager", "wq_worker", "work_queue_worker", "catalog")
+
+
+@pytest.fixture
+def made(tmp_path: Path, environment: Environment) -> Iterator[Callable[..., Cluster]]:
+    """Return what makes clusters, all of whose processes are ended."""
+    clusters: list[Cluster] = []
+
+    def make(name: str, trials: int, **options: Any) -> Cluster:
+        clusters.append(Cluster(tmp_path / name, environment, trials, **options))
+        return clusters[-1]
+
+    yield make
+    for cluster in clusters:
+        cluster.end()
+
+
+@pytest.fixture
+def undisturbed(made: Callable[..., Cluster]) -> Callable[[int], promises.Told]:
+    """Return what tells what a search of so many trials finds when nothing goes wrong."""
+
+    def run(trials: int) -> promises.Told:
+        cluster = made(f"undisturbed{trials}", trials)
+        (cluster.folder / "task.sh").write_text((cluster.folder / "task.sh").read_text().replace("sleep 0.1", ""))
+        subprocess.run(cluster.driver_command(), cwd=cluster.folder, env=cluster.environment, capture_output=True, check=True)
+        return promises.told(cluster.directory)
+
+    return run
+
+
+def schedule(generator: random.Random, targets: tuple[str, ...], rounds: int) -> list[tuple[str, str]]:
+    """Return who gets which signal, in an order that follows from the seed."""
+    faults = [(target, name) for target in targets for name in SIGNALS] * rounds
+    generator.shuffle(faults)
+    return faults
+
+
+def strike(pid: int, name: str) -> None:
+    """Send a signal; a process that is stopped goes on after a while."""
+    os.kill(pid, SIGNALS[name])
+    if name == "STOP":
+        time.sleep(STOPPED_S)
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.timeout(3600)
+def test_drivers_on_this_machine(made: Callable[..., Cluster], undisturbed: Callable[[int], promises.Told], ledger: Ledger) -> None:
+    faults = schedule(random.Random(ledger.seed), LOCAL, ledger.size.rounds)
+    trials = 6 * len(faults) + 20
+    expected = undisturbed(trials)
+    cluster = made("local", trials)
+    cluster.driver = cluster.start_driver()
+    for number, (target, name) in enumerate(faults):
+        cluster.until_completed(6 * number + 3)
+        pid = local_target(cluster, target)
+        strike(pid, name)
+        ledger.fault("processes")
+        if target == "driver" and name != "STOP":
+            cluster.driver.wait()
+        cluster.check()
+        if cluster.driver.poll() is not None:
+            cluster.driver = cluster.start_driver()
+    cluster.check_end(expected)
+
+
+def local_target(cluster: Cluster, target: str) -> int:
+    """Return the driver, the process that it runs trials by, or one that keeps a trial."""
+    assert cluster.driver is not None
+    driver = cluster.driver.pid
+    if target == "driver":
+        return driver
+    cluster.until(lambda: bool(children(driver)), "the supervisor")
+    supervisor = children(driver)[0]
+    if target == "supervisor":
+        return supervisor
+    cluster.until(lambda: bool(children(supervisor)), "a keeper")
+    return children(supervisor)[0]
+
+
+def start_worker(cluster: Cluster, catalog: str | None) -> subprocess.Popen[bytes]:
+    """Start a worker that finds the driver by the home folder, or by the catalog alone."""
+    command = [sys.executable, "-m", "wq_worker", "-M", "faults", "--cores", "1", "--memory", "1000", "--disk", "1000", "--timeout", "30"]
+    elsewhere = {**cluster.environment, "SHADHO_HOME": str(cluster.folder / "elsewhere")}
+    if catalog is None:
+        return cluster.start(*command, log="worker.log")
+    return cluster.start(*command, "-C", catalog, log="worker.log", environment=elsewhere)
+
+
+def start_catalog(cluster: Cluster, port: int = 0) -> tuple[subprocess.Popen[bytes], int]:
+    """Start a catalog server of our own; return its port too."""
+    port_file = cluster.folder / "port"
+    port_file.unlink(missing_ok=True)
+    options = ["-p", str(port)] if port else ["-Z", str(port_file)]
+    catalog = cluster.start("catalog_server", "-I", "127.0.0.1", "-u", "127.0.0.1", *options, log="catalog.log")
+    if not port:
+        cluster.until(lambda: port_file.exists() and bool(port_file.read_text().strip()), "the catalog's port")
+        port = int(port_file.read_text())
+    return catalog, port
+
+
+@pytest.mark.timeout(7200)
+@pytest.mark.usefixtures("work_queue_installed")
+def test_a_cluster(made: Callable[..., Cluster], undisturbed: Callable[[int], promises.Told], ledger: Ledger) -> None:
+    faults = schedule(random.Random(ledger.seed), ABROAD, ledger.size.rounds)
+    trials = 5 * len(faults) + 20
+    expected = undisturbed(trials)
+    cluster = made("abroad", trials, workqueue={"name": "faults", "address": "127.0.0.1"})
+    catalog, port = start_catalog(cluster)
+    cluster.options["workqueue"]["catalog"] = f"127.0.0.1:{port}"
+    ways = [None, f"127.0.0.1:{port}"]
+    cluster.driver = cluster.start_driver()
+    cluster.workers = [start_worker(cluster, way) for way in ways]
+    for number, (target, name) in enumerate(faults):
+        cluster.until_completed(5 * number + 3)
+        which = number % 2
+        pid = abroad_target(cluster, target, which, catalog)
+        strike(pid, name)
+        ledger.fault("processes")
+        hit = {"driver": cluster.driver, "wq_worker": cluster.workers[which], "catalog": catalog}.get(target)
+        if hit is not None and name != "STOP":
+            hit.wait()
+        cluster.check()
+        if cluster.driver.poll() is not None:
+            cluster.driver = cluster.start_driver()
+        if catalog.poll() is not None:
+            catalog, _ = start_catalog(cluster, port)
+        cluster.workers = [
+            worker if worker.poll() is None else start_worker(cluster, way) for worker, way in zip(cluster.workers, ways, strict=True)
+        ]
+    cluster.check_end(expected)
+    assert catalog.poll() is None
+
+
+def abroad_target(cluster: Cluster, target: str, which: int, catalog: subprocess.Popen[bytes]) -> int:
+    """Return the process that is meant; waits for it where it is being started."""
+    assert cluster.driver is not None
+    if target in {"driver", "catalog"}:
+        return (cluster.driver if target == "driver" else catalog).pid
+    above, named = (cluster.driver, "workqueue_manager") if target == "manager" else (cluster.workers[which], target)
+    found: list[int] = []
+
+    def there() -> bool:
+        pid = above.pid if target == "wq_worker" else beneath(above.pid, named)
+        found.extend([] if pid is None else [pid])
+        return bool(found) or completed(cluster.directory) == cluster.trials
+
+    cluster.until(there, target)
+    return found[0]
+
+
+@pytest.mark.timeout(600)
+def test_a_second_driver_on_the_directory_is_refused_and_changes_nothing(
+    made: Callable[..., Cluster], undisturbed: Callable[[int], promises.Told], ledger: Ledger, tmp_path: Path
+) -> None:
+    expected = undisturbed(20)
+    go_on = tmp_path / "go on"
+    cluster = made("second", 20, more=f'[ "$trial" -lt 5 ] || while [ ! -e "{go_on}" ]; do sleep 0.1; done')
+    cluster.driver = cluster.start_driver()
+    cluster.until_completed(3)
+    for stopped in (False, True):
+        if stopped:
+            cluster.driver.send_signal(signal.SIGSTOP)
+        second = subprocess.run(
+            cluster.driver_command(), cwd=cluster.folder, env=cluster.environment, capture_output=True, text=True, check=False
+        )
+        ledger.fault("processes")
+        cluster.driver.send_signal(signal.SIGCONT)
+        assert second.returncode != 0
+        assert f"{cluster.directory} is in use by process {cluster.driver.pid} on " in second.stderr
+    go_on.touch()
+    cluster.check_end(expected)
+
+
+@pytest.mark.timeout(600)
+def test_a_clock_that_is_set_an_hour_back_changes_nothing(
+    made: Callable[..., Cluster], undisturbed: Callable[[int], promises.Told], ledger: Ledger
+) -> None:
+    """Set back under a running driver, whose `time.time` says so, and between two runs of it."""
+    expected = undisturbed(30)
+    cluster = made("clock", 30)
+    cluster.options["back_at"] = 5
+    cluster.driver = cluster.start_driver()
+    cluster.until_completed(15)
+    ledger.fault("processes", 2)
+    cluster.driver.kill()
+    cluster.driver.wait()
+    cluster.options |= {"back_at": 0, "clock_s": -3600}
+    cluster.driver = cluster.start_driver()
+    cluster.check_end(expected)
