@@ -99,7 +99,7 @@ def table(trace: Trace, replayed: dict[str, list[Replayed]], hours: float) -> Ta
             f"{rates[name] / first:.3f}",
             f"{rates[name] / last:.3f}",
             spread([run.goal_h for run in done], ".2f"),
-            f"{statistics.mean(run.idle for run in done):.1%}",
+            f"{max(0.0, statistics.mean(run.idle for run in done)):.1%}",
             f"{statistics.mean(run.least for run in done):.1%}",
         ]
         made.add_row(name, *shown)
