@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from shadho_like.dispatch import Assignment, RankOrder, RunTimes
@@ -47,6 +47,13 @@ def assignment(
     priorities = Priorities(lambda leaf, hparams: _features(leaves.get(leaf), hparams)) if use_priority else None
     names = [each.name for each in declared]
     return Assignment(space.leaf_of, rule=RankOrder(names, list(leaves), complexities if use_complexity else None, priorities))
+
+
+def unused(declared: Sequence[ComputeClass], engine: str) -> Iterator[str]:
+    """Say that classes mean nothing where all trials run on one machine."""
+    if declared and engine == "local":
+        name = declared[0].name
+        yield f"compute class {name!r} is not used: on this machine alone all workers are alike; config.workqueue.name is not set"
 
 
 def _features(leaf: LeafSpace | None, hparams: Hyperparameters) -> list[float]:

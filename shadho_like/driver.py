@@ -16,7 +16,7 @@ from shadho_like import requests, searcher
 from shadho_like.arguments import check_metrics, check_numbers, positional, slice_of
 from shadho_like.checkpoint_policy import CheckpointPolicy
 from shadho_like.checkpoint_storage import CheckpointStorage
-from shadho_like.compute_classes import assignment, check_new
+from shadho_like.compute_classes import assignment, check_new, unused
 from shadho_like.control import RunOptions
 from shadho_like.dispatch import Assignment
 from shadho_like.engine import ENGINES
@@ -259,15 +259,19 @@ class Shadho:
     def _leave(self, action: Action, trial: int | None = None) -> None:
         requests.leave(ExperimentPaths(self.directory).requests, action, trial=trial)
 
+    @property
+    def _engine_name(self) -> str:
+        if self._engine == "auto":
+            return "workqueue" if self.config.workqueue.name else "local"
+        return self._engine if isinstance(self._engine, str) else ""
+
     def _made_engine(self) -> Engine:
         if not isinstance(self._engine, str):
             return self._engine
-        name = self._engine
+        name = self._engine_name
         if name == "simulated":
             message = "a simulated search needs a model of its trials: engine=SimulatedEngine(World(duration, metric, workers=500))"
             raise OptionError(message)
-        if name == "auto":
-            name = "workqueue" if self.config.workqueue.name else "local"
         made: Engine
         if name == "local" and self._workers == 0:
             if not callable(self._cmd):
@@ -295,7 +299,8 @@ class Shadho:
         running, shown = 0, (self._metric, self._options.timeout_s, self._options.max_trials, os.path.relpath(launch.paths.root))
         journal.keep_command({"argv": sys.orig_argv, "cwd": str(Path.cwd())})
         with SignalInterrupts() as interrupts, Progress(*shown) as progress:
-            for notice in (*warn_of_missing(self._cmd, self._inputs), *_kept_concurrency(config["method"]["keys"], self._recipe.keys)):
+            kept = _kept_concurrency(config["method"]["keys"], self._recipe.keys)
+            for notice in (*warn_of_missing(self._cmd, self._inputs), *kept, *unused(self.compute_classes, self._engine_name)):
                 progress.notice(notice)
             for step in experiment.run(engine, launch, replace(self._options, grown=grown), interrupts):
                 running = step.stopped
