@@ -19,6 +19,7 @@ _FEWEST_WAITING = 2
 _MOST_WAITING = 100
 _RUNNING_PER_WAITING = 4
 _FULL_AFTER_S = 2.0
+_CLOSED_AFTER_S = 10.0
 _CLOSED_S = 60.0
 _AMOUNT_FIELDS = {"cores": "cores", "memory": "memory_mb", "disk": "disk_mb", "gpus": "gpus"}
 
@@ -125,10 +126,11 @@ class TaskClasses:
         return [self._capacity(name, known, now_s, workers) for name, known in self._known.items()]
 
     def _capacity(self, name: str, known: _Class, now_s: float, workers: int) -> Capacity:
-        if known.waiting and workers and now_s - known.begun_s >= _FULL_AFTER_S:
+        waited_s = now_s - known.begun_s if known.waiting and workers else 0.0
+        if known.running and waited_s >= _FULL_AFTER_S:
             known.slots = len(known.running)
-            if not known.slots:
-                known.closed_until_s = now_s + _CLOSED_S
+        elif waited_s >= _CLOSED_AFTER_S:
+            known.slots, known.closed_until_s = 0, now_s + _CLOSED_S
         per_task = self._launch.trials_per_task
         if now_s < known.closed_until_s:
             return Capacity(name, 0, 0, 0)
