@@ -174,6 +174,7 @@ class Experiment:
                 self._running.update(attempt.id for attempt in orders.submitted)
                 engine.submit(orders.submitted)
             return
+        self._waiting.add(self._assignment.give_back())
         room = min(engine.room(), len(self._waiting)) if self._waiting else 0
         if room > 0 and (attempts := self._waiting.take(room, engine.now())):
             self._running.update(attempt.id for attempt in attempts)

@@ -74,6 +74,14 @@ class Assignment:
         self._since.pop(attempt_id, None)
         return self._attempts.pop(attempt_id, None) is not None
 
+    def give_back(self) -> list[Attempt]:
+        """Return the attempts that wait for a class, and forget them: there are no classes any more."""
+        attempts = list(self._attempts.values())
+        self._attempts.clear()
+        self._since.clear()
+        self._heaps.clear()
+        return attempts
+
     def note(self, event: EngineEvent) -> None:
         """Take note of what became of an attempt that has a class."""
         attempt = self._class_of.get(event.attempt)

@@ -314,7 +314,7 @@ class WorkQueueEngine:
         if slots and not self._slots:
             self._updates.append(Notice(f"a worker is connected: room for {slots} at once"))
         if workers > self._workers:
-            self._classes.more_workers()
+            self._classes.more_workers(self.now())
         if workers:
             self._alone_s = math.inf
         elif self._workers:

@@ -32,7 +32,7 @@ class _Class:
         asked: what a task of it asks for.
         most: how many tasks may wait.
         slots: how many run at once, as far as is known.
-        begun_s: when one began last, or the first of those that wait was submitted.
+        begun_s: when one began last, the first of those that wait was submitted, or workers came.
         closed_until_s: no worker of it answers; when one may be looked for again.
         found: whether a task of it has ever begun.
         told: whether it was said that none has.
@@ -108,10 +108,10 @@ class TaskClasses:
             self._classes[name].waiting.discard(number)
             self._classes[name].running.discard(number)
 
-    def more_workers(self) -> None:
+    def more_workers(self, now_s: float) -> None:
         """Take note that workers came: any class may have more slots."""
         for known in self._classes.values():
-            known.closed_until_s = 0.0
+            known.begun_s, known.closed_until_s = now_s, 0.0
             known.slots = max(known.slots, len(known.running) + 1)
 
     def forget(self) -> None:

@@ -209,3 +209,14 @@ def test_failures_say_nothing_about_run_times_but_for_the_time_limit() -> None:
         assignment.note(AttemptFinished(5.0, AttemptId(0, 1), 1.0, "host", Failure(kind, "it failed")))
         assert assignment.times.count("all", "gpu") == counted
         assert bool(assignment.news()) is bool(counted)
+
+
+def test_where_there_are_no_classes_any_more_what_waits_for_one_is_given_back() -> None:
+    assignment = Assignment(lambda _: "all")
+    attempts = [Attempt(AttemptId(number, 1), {}, 0) for number in range(3)]
+    assignment.add(attempts)
+    submitted = assignment.assign([Capacity("gpu", 1, 1, 1)], 0.0).submitted
+    assert [attempt.id for attempt in submitted] == [AttemptId(0, 1)]
+    assert assignment.give_back() == attempts[1:]
+    assert assignment.give_back() == []
+    assert assignment.assign([Capacity("gpu", 1, 1, 1)], 0.0).submitted == ()

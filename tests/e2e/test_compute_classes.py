@@ -60,8 +60,8 @@ def test_each_trial_runs_on_a_worker_of_its_class(tmp_path: Path, environment: E
 
 
 def test_a_class_without_workers_keeps_no_trial_and_is_said(tmp_path: Path, environment: Environment) -> None:
-    result, said = search(tmp_path, environment, DECLARED, ("cpu", "kind=cpu"), trials=30)
-    assert result.counts == {"COMPLETED": 30}
+    result, said = search(tmp_path, environment, DECLARED, ("cpu", "kind=cpu"), trials=100)
+    assert result.counts == {"COMPLETED": 100}
     assert {trial.metrics["class"] for trial in result.trials} == {"plain"}
     assert "no worker that is connected is of compute class 'graphics' (gpu_model=A 100)" in said
 
