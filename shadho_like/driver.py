@@ -194,8 +194,8 @@ class Shadho:
 
         Args:
             name: how to call it.
-            resource: what a trial needs of its workers: so many cores or gpus, so much memory (MiB), or a feature that they advertise,
-                as `gpu_model` or any other: with the value "A100" that is `wq_worker --feature gpu_model=A100`.
+            resource: what a trial needs of a worker: an amount of `cores`, `gpus`, `memory`, `disk` or `gpu_memory` (MiB), a `gpu_model`,
+                or any other feature that they advertise: "site" with the value "x" is `wq_worker --feature site=x`.
             value: the value of that resource.
             max_queued_tasks: how many tasks may wait for it.
 

@@ -17,7 +17,14 @@ from shadho_like.searcher import BuiltInMethod
 from shadho_like.space import Space
 from shadho_like.space.yaml_form import tree_from_yaml
 
-RESOURCES: Mapping[str, str] = {"slots_per_trial": "gpus", "cores": "cores", "memory": "memory", "disk": "disk"}
+RESOURCES: Mapping[str, str] = {
+    "slots_per_trial": "gpus",
+    "cores": "cores",
+    "memory": "memory",
+    "disk": "disk",
+    "gpu_memory": "gpu_memory",
+    "gpu_model": "gpu_model",
+}
 """The keys of `resources`, and what each is called in `config.workqueue`."""
 
 CUSTOM = "custom"

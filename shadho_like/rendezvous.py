@@ -14,7 +14,7 @@ from shadho_like.paths import shadho_home
 __all__ = ["Rendezvous", "find", "publish", "withdraw"]
 
 
-def publish(name: str, *, host: str, port: int, run_id: str, password_file: str | None = None) -> Path:
+def publish(name: str, *, host: str, port: int, run_id: str, password_file: str | None = None, jobs_per_gpu: int = 1) -> Path:
     """Have workers that look for `name` find this process; return the file that says so, for `withdraw`.
 
     Args:
@@ -23,12 +23,13 @@ def publish(name: str, *, host: str, port: int, run_id: str, password_file: str 
         port: of the manager.
         run_id: another one for each run.
         password_file: the path of the password file that workers need.
+        jobs_per_gpu: how many trials may share a GPU.
 
     Raises:
         WorldError: the folder cannot be written, or others can write to it.
     """
     try:
-        return Path(shadho_rendezvous.publish(str(shadho_home()), name, host, port, run_id, password_file))
+        return Path(shadho_rendezvous.publish(str(shadho_home()), name, host, port, run_id, password_file, jobs_per_gpu))
     except shadho_rendezvous.RendezvousError as error:
         raise WorldError(str(error)) from error
 

@@ -137,6 +137,14 @@ def _of_any_json(reported: Any, metric: str) -> Success:
     return Success(None, reported if isinstance(reported, dict) else {metric: reported}, reported)
 
 
+def preempted(outcome: Outcome | None) -> Outcome:
+    """Return the outcome of what was asked to end: whatever went wrong after that is no fault of its own."""
+    if isinstance(outcome, Success) or (outcome is not None and outcome.kind in {FailureKind.INVALID_HP, FailureKind.PREEMPTED}):
+        return outcome
+    tail = outcome.log_tail if outcome else ""
+    return Failure(FailureKind.PREEMPTED, "it was asked to end", tail)
+
+
 def read_results(
     folder: Path, attempts: Sequence[AttemptId], launch: Launch, failure: Failure | None
 ) -> dict[AttemptId, Outcome | None]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import configparser
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from shadho_like.engine.workqueue_options import WorkQueueOptions
 from shadho_like.errors import OptionError, nearest
-from shadho_like.resources import Resources
+from shadho_like.resources import Resources, is_gpu_count
 
 
 class WorkQueueSettings:
@@ -25,7 +26,9 @@ class WorkQueueSettings:
         cores: processor cores that one task needs.
         memory: memory that one task needs, in MiB.
         disk: room on the disk that one task needs, in MiB.
-        gpus: GPUs that one task needs.
+        gpus: GPUs that one task needs; a number below 1 is a share of one, 0.5 lets two tasks share it.
+        gpu_memory: memory that each of them must have, in MiB.
+        gpu_model: the model that they must be, or some words of its name: "A100".
     """
 
     name: str | None = None
@@ -37,7 +40,9 @@ class WorkQueueSettings:
     cores: int | None = None
     memory: int | None = None
     disk: int | None = None
-    gpus: int | None = None
+    gpus: float | None = None
+    gpu_memory: int | None = None
+    gpu_model: str | None = None
 
     def __setattr__(self, key: str, value: Any) -> None:
         if key not in _KEYS:
@@ -55,7 +60,7 @@ class WorkQueueSettings:
 
     def resources(self) -> Resources:
         """Return what one task needs."""
-        return Resources(self.cores, self.memory, self.disk, self.gpus)
+        return Resources(self.cores, self.memory, self.disk, self.gpus, self.gpu_memory, self.gpu_model)
 
     def engine_options(self, name: str) -> WorkQueueOptions:
         """Return the options of the engine, for a search that is called `name` unless a setting says otherwise.
@@ -136,11 +141,11 @@ class Settings:
         """Set what a file says; without a key, only look whether there is such a section."""
         settings = getattr(self, section)
         if key:
-            number = _KEYS.get(key) in {_COUNT, _PORT} and value.isdecimal()
-            setattr(settings, key, int(value) if number else value)
+            setattr(settings, key, _number(value) if _KEYS.get(key) in {_COUNT, _GPUS, _PORT} else value)
 
 
 _TEXT, _COUNT = "a text", "a whole number of at least 0"
+_GPUS = "a whole number of at least 0, or a share of one GPU such as 0.5"
 _PORT, _CATALOG = 'a port, a range like "9000-9100", or 0 for any free port', "host:port of a catalog server"
 _KEYS: Mapping[str, str] = {
     "name": _TEXT,
@@ -152,8 +157,18 @@ _KEYS: Mapping[str, str] = {
     "cores": _COUNT,
     "memory": _COUNT,
     "disk": _COUNT,
-    "gpus": _COUNT,
+    "gpus": _GPUS,
+    "gpu_memory": _COUNT,
+    "gpu_model": _TEXT,
 }
+
+
+def _number(text: str) -> int | float | str:
+    """Return the number that a file's text is; the text where it is none."""
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def _fits(key: str, value: Any) -> bool:
@@ -161,6 +176,8 @@ def _fits(key: str, value: Any) -> bool:
         return False
     if _KEYS[key] == _COUNT:
         return isinstance(value, int) and value >= 0
+    if _KEYS[key] == _GPUS:
+        return is_gpu_count(value)
     if _KEYS[key] == _PORT and isinstance(value, int):
         return _engine_takes(key, value)
     if not isinstance(value, str) or not value.strip() or not value.isprintable():

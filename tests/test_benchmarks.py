@@ -153,7 +153,7 @@ def test_the_benchmark_of_binary_search_prints_a_table() -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("script", "arguments", "row"),
-    [("faults", ["1", "2"], "| shadho_like "), ("recovery", ["500", "8"], "| a checkpoint of 8 MB, to a plain copy of it |")],
+    [("faults", ["1", "2"], "| shadho_like "), ("recovery", ["500", "8"], "| a checkpoint of 8 MB, to a plain copy of it ")],
 )
 def test_the_benchmarks_of_faults_print_a_table(script: str, arguments: list[str], row: str) -> None:
     command = [sys.executable, str(OVERHEAD.with_name(f"{script}.py"))]

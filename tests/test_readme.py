@@ -25,6 +25,7 @@ COMMANDS = {
     "pip install .": ("tests/test_house.py", "def test_pip_install"),
     "python scripts/benchmark/asha.py": ("tests/test_benchmarks.py", '["asha", "samplers"]'),
     "python scripts/benchmark/binary.py": ("tests/test_benchmarks.py", 'with_name("binary.py")'),
+    "python scripts/benchmark/faults.py": ("tests/test_benchmarks.py", '("faults", ["1", "2"]'),
     "python scripts/benchmark/hardware.py": ("tests/test_benchmarks.py", 'with_name("hardware.py")'),
     "python scripts/benchmark/overhead.py": ("tests/test_benchmarks.py", "scripts/benchmark/overhead.py"),
     "python examples/dummy_experiment.py num_parameters=2**5 --seed=1": ("tests/test_examples.py", '"num_parameters=2**5", "--seed=1"'),
@@ -58,6 +59,8 @@ COMMANDS = {
     "shadho trials experiments/sin --csv > trials.csv": None,
     "shadho trials experiments/svm_digits --csv": ("tests/cli/test_shadho.py", '"--csv"'),
     "shadho_wq_worker -M shadho_sin_ex": ("tests/test_examples.py", '"shadho_wq_worker"'),
+    "wq_worker -M shadho_sin_ex --jobs-per-gpu 4": ("tests/e2e/test_gpu_workers.py", '("--jobs-per-gpu", "2")'),
+    "wq_worker -M shadho_sin_ex --wall-time 14400 --drain-grace 120": ("tests/e2e/test_drain.py", '["--wall-time", "40"]'),
     "wq_worker -M shadho_sin_ex": ("tests/test_examples.py", '"wq_worker"'),
 }
 """Which file runs each command, and by what text in it one can tell; None for those that are run here."""
@@ -129,7 +132,7 @@ def test_the_compute_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     exec(next(block for block in blocks(README, "python") if "add_compute_class" in block), names)
-    assert [each.feature for each in names["opt"].compute_classes] == ["gpu_model=A100", None]
+    assert [each.name for each in names["opt"].compute_classes] == ["graphics", "large"]
 
 
 def test_the_python_that_is_promised() -> None:

@@ -53,6 +53,17 @@ def test_what_is_set_reaches_the_engine(tmp_path: Path) -> None:
     )
 
 
+def test_gpus_by_share_model_and_memory(home: Path) -> None:
+    (home / ".shadhorc").write_text("[workqueue]\ngpus = 0.5\ngpu_model = A100\ngpu_memory = 40000\n", encoding="utf-8")
+    resources = Settings.load().workqueue.resources()
+    assert resources == Resources(gpus=0.5, gpu_model="A100", gpu_memory_mb=40000)
+    assert (resources.gpu_slots, resources.jobs_per_gpu) == (1, 2)
+    assert (Resources(gpu_model="A100").gpu_slots, Resources().gpu_slots, Resources(gpus=0).gpu_slots) == (1, None, 0)
+    assert [Resources(gpus=share).jobs_per_gpu for share in (2, 1, 0.34, 0.33, 1 / 3, 0.1)] == [1, 1, 2, 3, 3, 10]
+    with pytest.raises(OptionError, match="gpus is 0, but gpu_memory or gpu_model is set"):
+        Resources(gpus=0, gpu_model="A100")
+
+
 def test_two_searches_share_no_settings() -> None:
     Settings().workqueue.name = "one"
     assert Settings().workqueue.name is None
@@ -69,7 +80,9 @@ def test_two_searches_share_no_settings() -> None:
         ("port", True, 'a port, a range like "9000-9100", or 0 for any free port, not True'),
         ("catalog", "host:port", "host:port of a catalog server, not 'host:port'"),
         ("cores", "four", "a whole number of at least 0, not 'four'"),
-        ("gpus", -1, "a whole number of at least 0, not -1"),
+        ("gpus", -1, "a whole number of at least 0, or a share of one GPU such as 0.5, not -1"),
+        ("gpus", 1.5, "a whole number of at least 0, or a share of one GPU such as 0.5, not 1.5"),
+        ("gpus", True, "a whole number of at least 0, or a share of one GPU such as 0.5, not True"),
         ("memory", 1.5, "a whole number of at least 0, not 1.5"),
     ],
 )

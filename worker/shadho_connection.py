@@ -17,7 +17,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from types import FrameType
+from typing import Mapping
 
+import shadho_drain
 import shadho_guard
 import shadho_warm
 
@@ -34,6 +36,7 @@ _DISCONNECTED = "disconnected from manager"
 _CHECK_S = 1.5
 _TIDY_S = 2.5
 _GRACE_S = 5.0
+_DRAIN_STEP_S = 0.25
 
 
 class End(Enum):
@@ -49,6 +52,8 @@ class End(Enum):
     """Nobody listened there."""
     WRONG_PASSWORD = "wrong password"
     """The manager and this worker do not have the same password, or one has none."""
+    TIME = "time"
+    """The time that there was is over."""
     KILLED = "killed"
     """Somebody killed it, or it crashed."""
     REFUSED = "refused"
@@ -98,11 +103,19 @@ class Program:
         argv: with all options but those that name a manager.
         folder: everything that it and its trials write is beneath.
         signals: see `raise_on_signals`.
+        env: its environment.
+        drain_grace_s: how long running trials have, to take a checkpoint and hand back, before it ends.
+        ends_s: when this is to begin by itself, as `time.monotonic` tells it; infinite for never.
+        guard: the process id of this process's parent, whose end leaves no time for that.
     """
 
     argv: tuple[str, ...]
     folder: str
     signals: int
+    env: Mapping[str, str]
+    drain_grace_s: float
+    ends_s: float
+    guard: int
 
 
 class Connection:
@@ -129,7 +142,7 @@ class Connection:
         self._partial = b""
         self._warm = shadho_warm.Warm(program.folder) if shadho_warm.is_possible() else None
         self._terminal, other_end = os.openpty()
-        env = {**os.environ, "SHADHO_PYTHON": shadho_warm.interpreter()}
+        env = {**program.env, "SHADHO_PYTHON": shadho_warm.interpreter(), shadho_drain.MARKER: shadho_drain.marker(program.folder)}
         if self._warm:
             env["SHADHO_WARM"] = self._warm.folder
         self._pid = shadho_guard.start([*program.argv, *manager], env, other_end)
@@ -139,18 +152,23 @@ class Connection:
         """Watch it to its end; nothing that it started is left then.
 
         Raises:
-            Signalled: this process is asked to end; `work_queue_worker` has told the manager that its tasks are lost.
+            Signalled: this process is asked to end; `work_queue_worker` has told the manager that its tasks are lost. SIGTERM leaves
+                them time to end before.
         """
         try:
             while self._exit is None:
-                self._watch(_CHECK_S)
+                self._watch(max(0.0, min(_CHECK_S, self._program.ends_s - time.monotonic())))
+                if self._exit is None and time.monotonic() >= self._program.ends_s:
+                    self._drain("the time is almost over")
+                    self._leave()
+                    return End.TIME
                 if self.connected and self._exit is None and not _has_socket(self._pid):
                     self._watch_for(_TIDY_S)
                     self._finish(End.LOST)
             while self._read():
                 pass
-        except Signalled:
-            self._leave()
+        except Signalled as signalled:
+            self._heed(signalled)
             raise
         finally:
             os.close(self._terminal)
@@ -228,6 +246,27 @@ class Connection:
     def _terminate(self) -> None:
         if self._exit is None:
             os.kill(self._pid, signal.SIGTERM)
+
+    def _heed(self, signalled: Signalled) -> None:
+        """Let the trials end first, unless this is urgent: at the terminal, or when the guard died; then let it tell the manager."""
+        with suppress(Signalled):
+            if signalled.number == signal.SIGTERM and os.getppid() == self._program.guard and self._end is None:
+                self._drain("asked to end")
+        self._leave()
+
+    def _drain(self, why: str) -> None:
+        """Begin nothing more, and wait until what runs has ended or the time for that is over."""
+        drain = shadho_drain.Drain(self._program.folder, self._pid)
+        due_s = time.monotonic() + self._program.drain_grace_s
+        left = drain.left()
+        if left and self._exit is None:
+            grace = f"{self._program.drain_grace_s:g} s to end, with a checkpoint where they take one"
+            say(f"{why}: {left} running tasks have {grace}; a second signal ends them now")
+        while self._exit is None and left and time.monotonic() < due_s:
+            drain.ask()
+            self._watch(_DRAIN_STEP_S)
+            left = drain.left()
+        say(f"{left} tasks did not end in time and are lost" if left else "nothing runs any more")
 
     def _leave(self) -> None:
         """Let it tell the manager; a second signal, or the time, ends the wait."""

@@ -87,16 +87,32 @@ def end_descendants() -> None:
 
 def children() -> set[int]:
     """Return the process ids of this process's children, where the system shows them."""
-    me, found = os.getpid(), set()
+    me = os.getpid()
+    return {pid for pid, parent in _parents().items() if parent == me}
+
+
+def descendants() -> dict[int, int]:
+    """Return the process ids of all that is below this process, each with its parent's, where the system shows them."""
+    parents, found = _parents(), {os.getpid(): 0}
+    while True:
+        more = {pid: parent for pid, parent in parents.items() if parent in found and pid not in found}
+        if not more:
+            del found[os.getpid()]
+            return found
+        found.update(more)
+
+
+def _parents() -> dict[int, int]:
+    """Return the parent of each process."""
+    found = {}
     try:
         entries = [int(name) for name in os.listdir("/proc") if name.isdigit()]
     except OSError:
-        return set()
+        return {}
     for pid in entries:
         with suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
             # The command's name is in parentheses and may hold anything, also parentheses and blanks.
-            if int(file.read().rpartition(b")")[2].split()[1]) == me:
-                found.add(pid)
+            found[pid] = int(file.read().rpartition(b")")[2].split()[1])
     return found
 
 

@@ -44,6 +44,7 @@ class Rendezvous:
         password_file: what its workers need, None if nothing.
         machine: where `pid` and the loopback address mean the driver's own.
         pid_started: tells `pid` from a later process of that number.
+        jobs_per_gpu: how many of its trials may share a GPU.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Rendezvous:
     password_file: str | None
     machine: str
     pid_started: int
+    jobs_per_gpu: int = 1
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -62,7 +64,9 @@ class Rendezvous:
         return (LOOPBACK, self.host) if self.machine == this_machine() and self.host != LOOPBACK else (self.host,)
 
 
-def publish(home: str, name: str, host: str, port: int, run: str, password_file: str | None = None) -> str:
+def publish(
+    home: str, name: str, host: str, port: int, run: str, password_file: str | None = None, jobs_per_gpu: int = 1
+) -> str:
     """Write this process's file and return its path.
 
     Raises:
@@ -73,7 +77,7 @@ def publish(home: str, name: str, host: str, port: int, run: str, password_file:
     pid = os.getpid()
     started = process_started(pid) or 0
     password = os.path.abspath(password_file) if password_file else None
-    entry = Rendezvous(name, host, port, pid, run, time.time(), password, this_machine(), started)
+    entry = Rendezvous(name, host, port, pid, run, time.time(), password, this_machine(), started, jobs_per_gpu)
     try:
         for each in (home, folder):
             os.makedirs(each, mode=0o700, exist_ok=True)
@@ -135,6 +139,8 @@ def _read(path: str) -> Rendezvous | None:
         if fields.pop("version") != VERSION:
             return None
         entry = Rendezvous(**fields)
+        if not int(entry.jobs_per_gpu) > 0:
+            return None
         return entry if entry.host and 0 < int(entry.port) < 65536 and entry.started_s > 0 else None
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None

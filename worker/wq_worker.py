@@ -6,7 +6,7 @@ Standard library and Python 3.8 only: it is installed where no driver ever runs.
 
 from __future__ import annotations
 
-import argparse
+import math
 import os
 import re
 import shutil
@@ -14,128 +14,19 @@ import signal
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from typing import NoReturn, Sequence
 
+import shadho_gpus
 import shadho_guard
 import shadho_rendezvous
 from shadho_connection import Connection, End, Program, Signalled, raise_on_signals, say
+from shadho_gpu_probe import Gpu
+from shadho_worker_options import END_TIME, IDLE_STATUS, LEAVE_S, MISUSED_STATUS, TIME_STATUS, Misused, Options, parse
 
-MISUSED_STATUS = 2
-IDLE_STATUS = 3
-
-_DEFAULT_TIMEOUT_S = 900
 _SHORTEST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 5.0
 _CONNECT_TIMEOUT_S = 1
 _CATALOG_TIMEOUT_S = 5
-
-
-class Misused(Exception):
-    """The user's mistake; the message says what to do."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line says.
-
-    Attributes:
-        name: of the driver, None if `address` is given.
-        address: host and port of the manager.
-        catalog: where to ask for the name, None for nowhere.
-        cores: None for what this process may use.
-        memory_mb: None for all of the machine's.
-        disk_mb: None for all that is free.
-        timeout_s: how long to stay without work.
-        password_file: None for what the driver says.
-        folder: in which a folder is made for everything that is written, None for the system's temporary one.
-        features: what to say that this machine has.
-        others: for `work_queue_worker`.
-    """
-
-    name: str | None
-    address: tuple[str, int] | None
-    catalog: str | None
-    cores: int | None
-    memory_mb: int | None
-    disk_mb: int | None
-    timeout_s: int
-    password_file: str | None
-    folder: str | None
-    features: tuple[str, ...]
-    others: tuple[str, ...]
-
-    @property
-    def called(self) -> str:
-        """What the user calls the manager."""
-        return self.name if self.address is None else "{}:{}".format(*self.address)  # type: ignore[return-value]
-
-
-def parse(argv: Sequence[str]) -> Options:
-    """Return the options; ends the process with a usage message if they are wrong."""
-    parser = _parser()
-    known, others = parser.parse_known_args(argv)
-    address = None
-    if known.name is None:
-        address, others = _split_address(others)
-        if address is None:
-            parser.error("which search? Give its name, -M NAME, or the HOST and PORT of its manager")
-    return Options(
-        name=known.name,
-        address=address,
-        catalog=known.catalog or _environment_catalog(),
-        cores=known.cores,
-        memory_mb=known.memory,
-        disk_mb=known.disk,
-        timeout_s=known.timeout,
-        password_file=os.path.abspath(known.password) if known.password else None,
-        folder=known.workdir,
-        features=tuple(known.feature),
-        others=tuple(others),
-    )
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="wq_worker",
-        usage="wq_worker -M NAME [options]\n       wq_worker HOST PORT [options]",
-        description="Offer this machine to a search. Options that are not listed here are work_queue_worker's.",
-        epilog=f"Exit status: 0 the search is done, {MISUSED_STATUS} something is wrong with the options or this machine, "
-        f"{IDLE_STATUS} no work for --timeout seconds, 128 + n ended by signal n.",
-        allow_abbrev=False,
-    )
-    add = parser.add_argument
-    add("-M", "-N", "--manager-name", dest="name", help="the driver's config.workqueue.name")
-    add("-C", "--catalog", metavar="HOST:PORT", help="catalog server to ask for NAME (default: $CATALOG_HOST:$CATALOG_PORT, else none)")
-    add("-P", "--password", metavar="FILE", help="password file (default: the one that the driver names)")
-    add("-t", "--timeout", metavar="S", type=_positive, default=_DEFAULT_TIMEOUT_S, help="end after so long idle (default %(default)s)")
-    add("-s", "--workdir", metavar="DIR", help="make the working folder in there (default: the system's temporary folder)")
-    add("--cores", metavar="N", type=_positive, help="offer so many cores (default: all)")
-    add("--memory", metavar="MB", type=_positive, help="offer so much memory (default: all)")
-    add("--disk", metavar="MB", type=_positive, help="offer so much disk (default: all that is free)")
-    add("--feature", metavar="NAME=VALUE", action="append", default=[], help="say what this machine has: gpu_model=A100")
-    return parser
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        message = f"{text!r} is not a whole number above 0"
-        raise argparse.ArgumentTypeError(message)
-    return int(text)
-
-
-def _split_address(words: list[str]) -> tuple[tuple[str, int] | None, list[str]]:
-    """Return HOST and PORT, which stand first or last among the words that are no options of ours, and the other words."""
-    for at in (0, len(words) - 2):
-        pair = words[max(at, 0) : at + 2]
-        if len(pair) == 2 and not pair[0].startswith("-") and pair[1].isdecimal() and 0 < int(pair[1]) < 65536:
-            return (pair[0], int(pair[1])), words[:at] + words[at + 2 :]
-    return None, words
-
-
-def _environment_catalog() -> str | None:
-    host, port = os.environ.get("CATALOG_HOST"), os.environ.get("CATALOG_PORT")
-    return f"{host}:{port}" if host and port and ":" not in host else host or None
 
 
 def _work_queue_worker() -> str:
@@ -155,7 +46,7 @@ def _work_queue_worker() -> str:
     return os.path.abspath(found)
 
 
-def _arguments(options: Options, program: str, folder: str) -> tuple[str, ...]:
+def _arguments(options: Options, program: str, folder: str, features: Sequence[str]) -> tuple[str, ...]:
     """Return the command that stays the same whichever manager it is for."""
     return (
         program,
@@ -163,7 +54,7 @@ def _arguments(options: Options, program: str, folder: str) -> tuple[str, ...]:
         *("--min-backoff", str(int(_SHORTEST_PAUSE_S)), "--max-backoff", str(int(_LONGEST_PAUSE_S))),
         *("--idle-timeout", str(options.timeout_s), "--workdir", folder),
         *_resource_options(options),
-        *(word for feature in options.features for word in ("--feature", feature)),
+        *(word for feature in (*options.features, *features) for word in ("--feature", feature)),
         *options.others,
     )
 
@@ -175,17 +66,49 @@ def _resource_options(options: Options) -> list[str]:
     return [word for option, amount in offered.items() if amount is not None for word in (option, str(amount))]
 
 
+def _offered_gpus(options: Options) -> list[Gpu]:
+    """Return the GPUs that this worker shares out, and say what is odd about them.
+
+    Raises:
+        Misused: there are fewer than are wanted.
+    """
+    found, warning = shadho_gpus.find(os.environ) if options.gpus != 0 else ([], "")
+    if warning:
+        say(f"warning: {warning}" + ("" if options.gpus else "; no GPU is offered"))
+    if options.gpus is None:
+        return found
+    listed = os.environ.get(shadho_gpus.CUDA)
+    if not found:
+        # Where nothing tells of them they are taken as they are said to be.
+        found = [Gpu(name) for name in (map(str, range(options.gpus)) if listed is None else shadho_gpus.names_in(listed))]
+    if len(found) < options.gpus:
+        there = shadho_gpus.described(found) or f"none, as CUDA_VISIBLE_DEVICES={listed}"
+        message = f"--gpus {options.gpus}: this process may use {there}"
+        raise Misused(message)
+    return found[: options.gpus]
+
+
+def _ends_s(options: Options) -> float:
+    """Return when trials are to begin to end, as `time.monotonic` tells it; infinite for never."""
+    left_s = [] if options.wall_time_s is None else [float(options.wall_time_s)]
+    end = os.environ.get(END_TIME, "")
+    if end.isdecimal() and int(end):
+        left_s.append(int(end) - time.time())
+    return time.monotonic() + min(left_s, default=math.inf) - options.drain_grace_s - LEAVE_S
+
+
 class Search:
     """Looks for a driver, works for it, and looks again."""
 
-    def __init__(self, options: Options, program: Program) -> None:
+    def __init__(self, options: Options, program: Program, gpus: int) -> None:
         self._options = options
         self._program = program
+        self._gpus = gpus
         self._idle_since_s = time.monotonic()
         self._waiting = False
 
     def run(self) -> int:
-        """Return the exit status when the driver says that it is done, or when there is no work for too long.
+        """Return the exit status when the driver says that it is done, when there is no work for too long, or when time is over.
 
         A driver that is killed says nothing and may come back.
 
@@ -201,13 +124,17 @@ class Search:
                 return 0
             if end is End.IDLE:
                 return self._idle(f"no work from {self._options.called}")
+            time_s = self._program.ends_s - time.monotonic()
+            if end is End.TIME or time_s <= 0:
+                say("the time is over (--wall-time, or the batch job's)")
+                return TIME_STATUS
             if end is not End.NO_MANAGER:
                 pause_s = _SHORTEST_PAUSE_S
             left_s = self._options.timeout_s - (time.monotonic() - self._idle_since_s)
             if left_s <= 0:
                 return self._idle(f"no driver {self._options.called}")
             self._say_waiting()
-            time.sleep(min(pause_s, left_s))
+            time.sleep(min(pause_s, left_s, time_s))
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     def _try_managers(self) -> End:
@@ -233,15 +160,20 @@ class Search:
         once = ["--connect-timeout", str(_CONNECT_TIMEOUT_S)]
         if options.name is None:
             assert options.address
-            return [[*once, *password, options.address[0], str(options.address[1])]]
+            return [[*once, *password, *self._gpu_slots(1), options.address[0], str(options.address[1])]]
         managers = []
         for found in shadho_rendezvous.find(_home(), options.name):
             theirs = password or (["--password", found.password_file] if found.password_file else [])
-            managers += [[*once, *theirs, address, str(found.port)] for address in found.addresses]
+            slots = self._gpu_slots(found.jobs_per_gpu)
+            managers += [[*once, *theirs, *slots, address, str(found.port)] for address in found.addresses]
         if options.catalog:
             asked = ["--catalog", options.catalog, "--manager-name", _as_pattern(options.name)]
-            managers.append(["--connect-timeout", str(_CATALOG_TIMEOUT_S), *password, *asked])
+            managers.append(["--connect-timeout", str(_CATALOG_TIMEOUT_S), *password, *self._gpu_slots(1), *asked])
         return managers
+
+    def _gpu_slots(self, jobs_per_gpu: int) -> list[str]:
+        """Return the option that offers a slot for each trial that the GPUs take; Work Queue takes 0 to mean none."""
+        return ["--gpus", str(self._gpus * (self._options.jobs_per_gpu or jobs_per_gpu))]
 
     def _say_waiting(self) -> None:
         if not self._waiting:
@@ -275,7 +207,20 @@ def _as_pattern(name: str) -> str:
 def _work(options: Options, program: str, folder: str) -> int:
     """Do everything that may be killed; `shadho_guard` cleans up after it."""
     try:
-        return Search(options, Program(_arguments(options, program, folder), folder, raise_on_signals())).run()
+        signals = raise_on_signals()
+        gpus = _offered_gpus(options)
+        features, warning = shadho_gpus.features(gpus)
+        kind = shadho_gpus.kind(features)
+        features += [] if kind[0] in features else kind
+        if warning:
+            say(f"warning: {warning}")
+        if gpus:
+            say(f"offers {shadho_gpus.described(gpus)}, to trials that ask for a GPU")
+        # Work Queue does not tell the driver who advertises what; tasks, which inherit this, do.
+        env = {**shadho_gpus.worker_environment(gpus, os.environ), "SHADHO_FEATURES": "\t".join((*options.features, *kind))}
+        argv = _arguments(options, program, folder, features)
+        started = Program(argv, folder, signals, env, options.drain_grace_s, _ends_s(options), os.getppid())
+        return Search(options, started, len(gpus)).run()
     except Signalled as ended:
         say(f"ended by {signal.Signals(ended.number).name}")
         return shadho_guard.SIGNAL_BASE + ended.number
@@ -296,8 +241,6 @@ def main() -> NoReturn:
     except (Misused, OSError) as error:
         say(str(error))
         sys.exit(MISUSED_STATUS)
-    # Work Queue does not tell the driver who advertises what; tasks, which inherit this, do.
-    os.environ["SHADHO_FEATURES"] = "\t".join(options.features)
     sys.exit(shadho_guard.run_guarded(lambda: _work(options, program, folder), lambda: shutil.rmtree(folder, ignore_errors=True)))
 
 

@@ -17,6 +17,7 @@ import shadho_worker
 from shadho_like import sandbox
 from shadho_like.engine.base import Launch
 from shadho_like.engine.commands import end_failure
+from shadho_like.engine.gpu_share import GpuShare
 from shadho_like.engine.kept import KeptWorker
 from shadho_like.engine.slots import SHORT_S, Slots
 from shadho_like.engine.supervision import Ended, Supervision, Task
@@ -39,8 +40,8 @@ _MOST_FAILED_STARTS = 3
 class CallableSlots(Slots):
     """Evaluates `launch.objective`; see `Slots`."""
 
-    def __init__(self, launch: Launch, slots: int, now: Callable[[], float], supervision: Supervision) -> None:
-        super().__init__(launch, slots, now, supervision)
+    def __init__(self, launch: Launch, slots: int, now: Callable[[], float], supervision: Supervision, gpus: GpuShare) -> None:
+        super().__init__(launch, slots, now, supervision, gpus)
         assert launch.objective is not None
         sandbox.save_objective(launch.objective, launch.paths.objective)
         self._waiting: deque[Attempt] = deque()
@@ -110,6 +111,7 @@ class CallableSlots(Slots):
             log=str(worker.log),
             make_folder=self._has_folders,
             copies=tuple((str(file.local), file.remote) for file in launch.input_files),
+            env=self.gpus.take(number),
         )
         self._workers[number] = worker
         self.supervision.run(task, worker.descriptors())
@@ -197,6 +199,7 @@ class CallableSlots(Slots):
     def _bury(self, worker: KeptWorker, report: Ended) -> None:
         """Tell what became of the attempt that a worker died on; those behind it are blameless and go to others."""
         self._read(worker)
+        self.gpus.give_back(worker.task)
         back = worker.take_back()
         first = worker.queue.popleft() if worker.queue else None
         self._waiting.extendleft(reversed([*worker.queue, *back]))

@@ -18,11 +18,12 @@ import shadho_worker
 
 from shadho_like import checkpoint, sandbox
 from shadho_like.engine.base import InputFile, Launch
+from shadho_like.engine.gpu_share import GpuShare
 from shadho_like.engine.reporting import Reporting
 from shadho_like.engine.slots import SHORT_S, Slots, in_groups
 from shadho_like.engine.supervision import Ended, Supervision, Task
 from shadho_like.events import AttemptStarted
-from shadho_like.trial import Attempt, AttemptId, Failure, FailureKind, Outcome, Success
+from shadho_like.trial import Attempt, AttemptId, Failure, FailureKind
 
 _MIB = 1024 * 1024
 
@@ -47,8 +48,8 @@ class _Run:
 class CommandSlots(Slots):
     """Runs `launch.command` in a shell; see `Slots`."""
 
-    def __init__(self, launch: Launch, slots: int, now: Callable[[], float], supervision: Supervision) -> None:
-        super().__init__(launch, slots, now, supervision)
+    def __init__(self, launch: Launch, slots: int, now: Callable[[], float], supervision: Supervision, gpus: GpuShare) -> None:
+        super().__init__(launch, slots, now, supervision, gpus)
         self._waiting: deque[list[Attempt]] = deque()
         self._runs: dict[int, _Run] = {}
         self._reporting = Reporting(now, safe=True)
@@ -96,7 +97,7 @@ class CommandSlots(Slots):
             make_folder=True,
             copies=(*self._copies, *self._archive(attempts[0])),
             files={name: data.decode() for name, data in sandbox.attempt_files(launch, attempts).items()},
-            env=self._environment(folder),
+            env={**self._environment(folder), **self.gpus.take(number)},
             disk_bytes=disk_mb * _MIB if disk_mb else None,
         )
         self.supervision.run(task)
@@ -135,6 +136,7 @@ class CommandSlots(Slots):
     def advance(self, ended: Sequence[Ended]) -> float:
         """End what is overdue, tell what ended, start what waits."""
         for report in ended:
+            self.gpus.give_back(report.task)
             self.updates += self._reporting.end(report.task)
             self._end(self._runs.pop(report.task), report)
         self.updates += self._reporting.sweep()
@@ -168,7 +170,7 @@ class CommandSlots(Slots):
     def _read(self, run: _Run, failure: Failure | None) -> None:
         outcomes = sandbox.read_results(run.folder, run.ids, self.launch, failure)
         if run.asked:
-            outcomes = {attempt: _preempted(outcome) for attempt, outcome in outcomes.items()}
+            outcomes = {attempt: sandbox.preempted(outcome) for attempt, outcome in outcomes.items()}
         sandbox.store_outputs(self.launch, run.folder, run.ids[0])
         again = [attempt for attempt in run.attempts if outcomes[attempt.id] is None]
         for attempt in run.attempts:
@@ -199,19 +201,12 @@ class CommandSlots(Slots):
         lost, self._runs = self._runs, {}
         self.supervision = supervision
         for number, run in lost.items():
+            self.gpus.give_back(number)
             self.updates += self._reporting.end(number)
             for attempt in run.attempts:
                 self.lost(attempt.id, "the process that runs the trials was killed")
             self.discard(run.folder)
         self._fill()
-
-
-def _preempted(outcome: Outcome | None) -> Outcome:
-    """Return the outcome of what was asked to end: whatever went wrong after that is no fault of its own."""
-    if isinstance(outcome, Success) or (outcome is not None and outcome.kind in {FailureKind.INVALID_HP, FailureKind.PREEMPTED}):
-        return outcome
-    tail = outcome.log_tail if outcome else ""
-    return Failure(FailureKind.PREEMPTED, "it was asked to end", tail)
 
 
 def as_command(launch: Launch, objective: Callable[..., Any]) -> Launch:

@@ -52,14 +52,19 @@ class Devices:
     def take(self) -> Device | None:
         """Give a job to the device that has least, None where all are full."""
         takers = [device for device in self._devices if not device.alone and device.running < device.slots]
-        return self._give(min(takers, key=lambda device: (device.running, device.last_used))) if takers else None
+        return self._give(min(takers, key=_load)) if takers else None
+
+    def take_several(self, count: int) -> list[Device]:
+        """Give a job to so many different devices, those that have least; there must be room for it."""
+        takers = sorted((device for device in self._devices if device.running < device.slots), key=_load)
+        return [self._give(device) for device in takers[:count]]
 
     def reserve(self) -> Device | None:
         """Keep further jobs off the device that is soonest empty, for one that is to be alone; None where all are kept already."""
         takers = [device for device in self._devices if not device.alone]
         if not takers:
             return None
-        device = min(takers, key=lambda device: (device.running, device.last_used))
+        device = min(takers, key=_load)
         device.alone = True
         return device
 
@@ -84,3 +89,7 @@ class Devices:
         device.running += 1
         device.last_used = self._used
         return device
+
+
+def _load(device: Device) -> tuple[int, int]:
+    return device.running, device.last_used

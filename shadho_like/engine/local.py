@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import select
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,6 +16,7 @@ from shadho_like.engine.base import EngineStatus, Launch, Update
 from shadho_like.engine.callables import CallableSlots
 from shadho_like.engine.clock import SteadyClock
 from shadho_like.engine.commands import CommandSlots, as_command
+from shadho_like.engine.gpu_share import GpuShare
 from shadho_like.engine.slots import Slots
 from shadho_like.engine.supervision import Supervision
 from shadho_like.engine.supervisor import remove_folder
@@ -31,7 +33,7 @@ class LocalEngine:
     """Runs attempts on this machine, each with its whole family of processes, none of which outlives the driver.
 
     Args:
-        workers: how many run at once; by default as many as this process may use cores.
+        workers: how many run at once, if there are GPUs enough for what they ask; by default as many as this process may use cores.
 
     Raises:
         OptionError: `workers` is below 1.
@@ -54,8 +56,11 @@ class LocalEngine:
 
         Raises:
             UserError: the objective cannot be sent to other processes.
-            EngineError: the supervisor cannot start.
+            EngineError: the supervisor cannot start, or there are fewer GPUs than a trial asks for.
         """
+        gpus = GpuShare(launch.resources, os.environ)
+        if gpus.slots is not None:
+            self._workers = min(self._workers, gpus.slots)
         launch = replace(launch, checkpoints=launch.checkpoints or launch.paths.checkpoints)
         if launch.objective is not None and shadho_worker.takes_context(launch.objective):
             launch = as_command(launch, launch.objective)
@@ -64,7 +69,7 @@ class LocalEngine:
         left = list(sandboxes.iterdir())
         self._supervision = _supervision()
         kind = CommandSlots if launch.objective is None else CallableSlots
-        self._slots = kind(launch, self._workers, self.now, self._supervision)
+        self._slots = kind(launch, self._workers, self.now, self._supervision, gpus)
         for entry in left:
             self._slots.discard(entry)
 

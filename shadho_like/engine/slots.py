@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from shadho_like.engine.base import Launch, Update
+from shadho_like.engine.gpu_share import GpuShare
 from shadho_like.engine.supervision import Ended, Supervision
 from shadho_like.events import AttemptFinished, AttemptLost
 from shadho_like.trial import Attempt, AttemptId, Outcome
@@ -25,16 +26,18 @@ class Slots(ABC):
         slots: how many run at once.
         now: the engine's clock.
         supervision: the supervisor; after its death, `supervise` gives another.
+        gpus: what each task gets of them.
 
     Attributes:
         updates: what happened and was not taken yet.
     """
 
-    def __init__(self, launch: Launch, slots: int, now: Callable[[], float], supervision: Supervision) -> None:
+    def __init__(self, launch: Launch, slots: int, now: Callable[[], float], supervision: Supervision, gpus: GpuShare) -> None:
         self.launch = launch
         self.slots = slots
         self.now = now
         self.supervision = supervision
+        self.gpus = gpus
         self.host = socket.gethostname()
         self.updates: list[Update] = []
         self._run = uuid.uuid4().hex

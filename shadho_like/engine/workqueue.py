@@ -27,6 +27,7 @@ from shadho_like.engine.reporting import Reporting
 from shadho_like.engine.slots import in_groups
 from shadho_like.engine.workqueue_classes import TaskClasses, by_class
 from shadho_like.engine.workqueue_command import UNSAID, limit_reached
+from shadho_like.engine.workqueue_demand import Demand
 from shadho_like.engine.workqueue_files import TaskFiles
 from shadho_like.engine.workqueue_options import WorkQueueOptions
 from shadho_like.engine.workqueue_process import ManagerProcess
@@ -100,8 +101,10 @@ class WorkQueueEngine:
         self._classes = TaskClasses(launch)
         self._reporting = Reporting(self.now, safe=launch.checkpoints is not None)
         self._files.make()
+        plan = self._files.plan()
+        self._demand = Demand(plan["resources"], plan["features"])
         self._settings = {
-            **self._files.plan(),
+            **plan,
             "name": self._options.name,
             "address": self._options.address,
             "ports": self._options.ports,
@@ -119,7 +122,12 @@ class WorkQueueEngine:
         self._alone_s = self.now() + _ALONE_S
         password_file = self._settings["password_file"]
         self._published = rendezvous.publish(
-            self._options.name, host=self._host, port=self._manager.port, run_id=self._run, password_file=password_file
+            self._options.name,
+            host=self._host,
+            port=self._manager.port,
+            run_id=self._run,
+            password_file=password_file,
+            jobs_per_gpu=self._opened.resources.jobs_per_gpu,
         )
 
     @property
@@ -191,7 +199,7 @@ class WorkQueueEngine:
             if self._updates or woken or self.now() >= deadline_s:
                 updates, self._updates = self._updates, []
                 return updates
-            woken = self._sleep(min(deadline_s, self._alone_s) - self.now(), wake_fd)
+            woken = self._sleep(min(deadline_s, self._alone_s, self._demand.due_s) - self.now(), wake_fd)
 
     def _sleep(self, seconds: float, wake_fd: int | None) -> bool:
         """Sleep until there is something to hear, at most so long; return whether `wake_fd` can be read.
@@ -227,12 +235,15 @@ class WorkQueueEngine:
                 self._files.empty(self._tasks.pop(report["cancelled"]).folder)
             else:
                 self._count(report["workers"], report["slots"])
+                self._demand.hear(report["lacking"], report["offers"], self.now())
         self._updates += self._reporting.sweep()
         if not manager.alive:
             self._revive(manager)
         elif again:
             manager.send(*again)
         self._updates += map(Notice, self._classes.notices())
+        if (unmet := self._demand.say(self.now())) is not None:
+            self._updates.append(Notice(unmet))
         if self.now() >= self._alone_s:
             self._alone_s = math.inf
             self._updates.append(
@@ -273,6 +284,8 @@ class WorkQueueEngine:
     def _read(self, task: _Task, report: Mapping[str, Any]) -> list[Attempt]:
         launch, failure = self._opened, self._failure(task, report)
         outcomes = sandbox.read_results(task.folder, task.ids, launch, failure)
+        if report["asked"]:
+            outcomes = {attempt: sandbox.preempted(outcome) for attempt, outcome in outcomes.items()}
         sandbox.store_outputs(launch, task.folder, task.ids[0])
         for attempt in task.attempts:
             if (outcome := outcomes[attempt.id]) is not None:

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import shadho_gpus
+
 from shadho_like.engine.workqueue_files import needs
 from shadho_like.launch import Launch
 from shadho_like.resources import Capacity, ComputeClass
@@ -21,7 +23,10 @@ _RUNNING_PER_WAITING = 4
 _FULL_AFTER_S = 2.0
 _CLOSED_AFTER_S = 10.0
 _CLOSED_S = 60.0
-_AMOUNT_FIELDS = {"cores": "cores", "memory": "memory_mb", "disk": "disk_mb", "gpus": "gpus"}
+_FIELDS = {
+    "cores": "cores", "memory": "memory_mb", "disk": "disk_mb", "gpus": "gpus",
+    "gpu_memory": "gpu_memory_mb", "gpu_model": "gpu_model",
+}
 
 
 @dataclass(slots=True)
@@ -64,10 +69,12 @@ class TaskClasses:
         self._alike = False
 
     def _asked(self, declared: ComputeClass) -> Mapping[str, Any]:
-        if declared.feature is not None:
-            return {"features": [declared.feature]}
-        amount: dict[str, Any] = {_AMOUNT_FIELDS[declared.resource]: declared.value}
-        return {"resources": needs(replace(self._launch.resources, **amount))}
+        if declared.resource not in _FIELDS:
+            return {"features": [f"{declared.resource}={declared.value}"]}
+        value: dict[str, Any] = {_FIELDS[declared.resource]: declared.value}
+        resources = replace(self._launch.resources, **value)
+        features = shadho_gpus.wanted(resources.gpu_model, resources.gpu_memory_mb)
+        return {"resources": needs(resources), "features": features}
 
     def asked(self, name: str | None) -> Mapping[str, Any]:
         """Return what a task of a class asks for besides what all do."""
@@ -144,12 +151,12 @@ class TaskClasses:
         for name, known in self._known.items():
             if known.closed_until_s and not known.found and not known.told:
                 known.told = True
-                asked = ", ".join(known.asked.get("features", ())) or _amounts(known.asked["resources"])
+                asked = ", ".join((*known.asked.get("features", ()), *_amounts(known.asked.get("resources", {}))))
                 yield f"no worker that is connected is of compute class {name!r} ({asked}); its trials go to the others until one is"
 
 
-def _amounts(resources: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} = {amount}" for name, amount in resources.items())
+def _amounts(resources: Mapping[str, int]) -> Iterator[str]:
+    return (f"{name} = {amount}" for name, amount in resources.items())
 
 
 def by_class(attempts: Sequence[Attempt]) -> Iterator[list[Attempt]]:

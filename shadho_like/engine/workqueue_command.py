@@ -6,6 +6,8 @@ import re
 import shlex
 from collections.abc import Sequence
 
+import shadho_drain
+import shadho_gpus
 import shadho_warm
 import shadho_worker
 
@@ -15,13 +17,19 @@ from shadho_like.trial import FailureKind
 TIME_LIMIT = "SHADHO_LIMIT_S"
 """The environment variable with the seconds that a task may take."""
 
+ASKED = "asked"
+"""What a task says behind its status when its worker was about to end: the trial may have been asked to."""
 UNSAID = 125
 """The shell's own status where its standard output, a file on the worker's disk, takes not even a number. No signal has it."""
 
 # What the command leaves is looked at first: a worker would follow a link, wait for a pipe's writer, and send a whole folder. The
 # exit status goes out by the standard output, as Work Queue tells a signal's number as if it were one: a shell that says none was
 # killed. The shell's own status asks for the log, which Work Queue is told to fetch of failed tasks only: most have none.
-_TEXT = """exec 3>&1 >{log} 2>&1
+_TEXT = """if [ -n "${{{drain}-}}" ] && [ -e "${drain}" ]; then
+  : >{held}
+  while sleep 600; do :; done
+fi
+exec 3>&1 >{log} 2>&1
 shadho_folder=$PWD
 shadho_end() {{
   shadho_status=$?
@@ -33,17 +41,24 @@ shadho_end() {{
       rm -rf "$shadho_path"
     fi
   done
+  if [ -n "${{{drain}-}}" ] && [ -e "${drain}" ]; then shadho_status="$shadho_status {asked}"; fi
   printf '%s\t%s\n' "$shadho_status" "${{SHADHO_FEATURES-}}" >&3 || exit {unsaid}
   if [ -s "$shadho_folder/{log}" ]; then exit 1; else exit 0; fi
 }}
 trap shadho_end EXIT
+if [ -n "${{{refused}-}}" ]; then
+  echo "shadho_like: ${refused}"
+  exit 1
+fi
 export PYTHONUNBUFFERED=1 PYTHONPATH="$PWD${{PYTHONPATH:+:$PYTHONPATH}}" {environment}
 {watch}{command}
 """
 # Work Queue kills a task by its process group, which it makes too late when the shell is quick: then the shell starts over as the
-# leader of one.
+# leader of one. It starts over too where it has set which GPUs the trial sees: a warm interpreter reads the environment that a
+# process began with.
 _IN_GROUP = """shadho_text={text}
-if ! kill -s 0 -- -$$ 2>/dev/null && command -v setsid >/dev/null 2>&1; then exec setsid sh -c "$shadho_text"; fi
+{gpus}if ! kill -s 0 -- -$$ 2>/dev/null && command -v setsid >/dev/null 2>&1; then exec setsid sh -c "$shadho_text"; fi
+if [ -n "${{shadho_moved-}}" ]; then exec sh -c "$shadho_text"; fi
 eval "$shadho_text"
 """
 # Either would keep the shell from its end; in a copy of the shell they cannot, which costs as much as the rest of a short task.
@@ -56,7 +71,7 @@ _WATCH = """shadho_over_disk() {{
   [ "${{1:-0}}" -gt {most} ] && echo "{over_disk}"
 }}
 (
-  trap 'kill $! 2>/dev/null; exit' TERM
+  trap 'kill $! 2>/dev/null; exit' USR1
   left=${{{limit}:--1}}
   while [ $left -ne 0 ]; do
     step={step}
@@ -70,7 +85,7 @@ _WATCH = """shadho_over_disk() {{
 ) 3>&- &
 shadho_watcher=$!
 """
-_UNWATCH = 'kill $shadho_watcher || :; cd "$shadho_folder" && if shadho_over_disk; then shadho_status=1; fi'
+_UNWATCH = 'kill -s USR1 $shadho_watcher || :; cd "$shadho_folder" && if shadho_over_disk; then shadho_status=1; fi'
 _STEP_S = 5
 _OVER_TIME = "shadho_like: ended, it ran longer than a trial may"
 _OVER_DISK = "shadho_like: ended, its folder took more disk than a trial may"
@@ -95,8 +110,12 @@ def shell_text(launch: Launch, outputs: Sequence[str], python: str | None) -> st
         watch=_watch(launch.resources.disk_mb) if watched else "",
         unwatch=_UNWATCH if watched else ":",
         outputs=" ".join(map(shlex.quote, outputs)),
+        drain=shadho_drain.MARKER,
+        held=shadho_drain.HELD_FILE,
+        asked=ASKED,
+        refused=shadho_gpus.REFUSED,
     )
-    return _IN_GROUP.format(text=shlex.quote(text))
+    return _IN_GROUP.format(text=shlex.quote(text), gpus=shadho_gpus.LAUNCHER)
 
 
 def _watch(disk_mb: int | None) -> str:

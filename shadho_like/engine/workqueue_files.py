@@ -14,6 +14,7 @@ from typing import Any
 
 import cloudpickle
 import shadho_checkpoint
+import shadho_gpus
 import shadho_warm
 import shadho_worker
 
@@ -83,6 +84,7 @@ class TaskFiles:
             "outputs": self._outputs(),
             "watched": watched,
             "resources": needs(self._launch.resources),
+            "features": shadho_gpus.wanted(self._launch.resources.gpu_model, self._launch.resources.gpu_memory_mb),
             "largest_file": disk_mb * _MIB if disk_mb else _LARGEST_OUTPUT,
         }
 
@@ -179,6 +181,6 @@ def _by_value(objective: Callable[..., Any]) -> Iterator[None]:
 
 def needs(resources: Resources) -> dict[str, int]:
     """Return what a task asks of a worker. Without anything it would take a whole worker: so it takes one core."""
-    asked = {"cores": resources.cores, "memory": resources.memory_mb, "disk": resources.disk_mb, "gpus": resources.gpus}
+    asked = {"cores": resources.cores, "memory": resources.memory_mb, "disk": resources.disk_mb, "gpus": resources.gpu_slots}
     given = {name: amount for name, amount in asked.items() if amount is not None}
     return given if given.get("gpus") or "cores" in given else {"cores": 1, **given}

@@ -1,8 +1,9 @@
 """Work Queue's manager as a process of its own: orders come as JSON lines on its input, what happened goes out the same way.
 
 Standard library, the binding of Work Queue and Python 3.8 only: another Python than the driver's may run it, from its own folder,
-where `workqueue_confinement` lies. The first line holds the settings; it ends when its input does, and workers then look for the
-driver's next run, unless an order sent them home before. It makes no folders, and writes regular files only.
+where `workqueue_confinement` and `workqueue_survey` lie. The first line holds the settings; it ends when its input does, and
+workers then look for the driver's next run, unless an order sent them home before. It makes no folders, and writes regular files
+only.
 """
 
 from __future__ import annotations
@@ -23,11 +24,10 @@ _BINDINGS = ("ndcctools.work_queue", "work_queue")
 _PR_SET_PDEATHSIG = 1
 _READ_BYTES = 1024 * 1024
 _PASS_S = 5
-_SURVEY_S = 0.25
 _ANNOUNCE_S = 50.0
 _KEEPALIVE_S = 15
 _MICROSECONDS = 1_000_000
-_LONGEST_STATUS = 4
+_LONGEST_STATUS = 16
 _LONGEST_SAID = 2000
 
 _STATUS = {
@@ -168,7 +168,7 @@ class _Tasks:
             task.specify_output_file(f"{folder}/{remote}", remote, flags=self._binding.WORK_QUEUE_WATCH, cache=False)
         for name, amount in order.get("resources", self._plan["resources"]).items():
             getattr(task, f"specify_{name}")(amount)
-        for feature in order.get("features", ()):
+        for feature in {*self._plan["features"], *order.get("features", ())}:
             task.specify_feature(feature)
         if "class" in order:
             task.specify_environment_variable("SHADHO_COMPUTE_CLASS", order["class"])
@@ -198,16 +198,19 @@ class _Tasks:
         number = self._numbers[address]
         task = self._tasks[number]
         result = self._results.get(task.result, str(task.result))
-        status = _STATUS.get(result, "lost")
+        end = _STATUS.get(result, "lost")
+        status, asked, features = _said(task.output)
         self._reports.say(
             done=number,
-            status=status,
+            status=end,
             result=result,
             exit=task.return_status,
-            **_said(task.output),
+            said=status,
+            asked=asked,
+            features=features,
             host=task.hostname or "",
             started=task._task.time_when_commit_start / _MICROSECONDS,  # noqa: SLF001
-            exceeded=_exceeded(task) if status == "exhausted" else [],
+            exceeded=_exceeded(task) if end == "exhausted" else [],
         )
         self._forget(number)
 
@@ -230,42 +233,17 @@ class _Tasks:
         self._queue._task_table.pop(task.id, None)  # noqa: SLF001
 
 
-def _said(output: str | None) -> dict[str, str | None]:
-    """Return the exit status and the worker's features that a task printed; none if it was killed before."""
-    status, _, features = (output or "")[:_LONGEST_SAID].partition("\n")[0].partition("\t")
-    sound = status.isascii() and status.isdigit() and len(status) < _LONGEST_STATUS
-    return {"said": status, "features": features} if sound else {"said": "", "features": None}
+def _said(output: str | None) -> tuple[str, bool, str | None]:
+    """Return the exit status that a task printed, empty if it was killed before, whether its worker was about to end, and its features."""
+    first, _, features = (output or "")[:_LONGEST_SAID].partition("\n")[0].partition("\t")
+    words = first[:_LONGEST_STATUS].split()
+    status = words[0] if words and words[0].isascii() and words[0].isdigit() else ""
+    return status, bool(status) and words[1:] == ["asked"], features if status else None
 
 
 def _exceeded(task: Any) -> list[str]:
     """Return the resources of which a task used too much."""
     return [name for name in ("memory", "disk", "wall_time") if task.limits_exceeded and getattr(task.limits_exceeded, name) >= 0]
-
-
-class _Survey:
-    """What changes slowly: which tasks run, which workers there are, what the catalog knows."""
-
-    def __init__(self, settings: dict[str, Any], queue: Any, tasks: _Tasks, reports: _Reports) -> None:
-        self._needs = settings["resources"]
-        self._queue = queue
-        self._tasks = tasks
-        self._reports = reports
-        self._due_s = 0.0
-        self._last = (0, 0)
-
-    def look(self) -> None:
-        """Report what changed, not too often."""
-        now_s = time.monotonic()
-        if now_s < self._due_s:
-            return
-        self._due_s = now_s + _SURVEY_S
-        self._tasks.report_started()
-        stats = self._queue.stats
-        totals = {name: getattr(stats, f"total_{name}") for name in self._needs}
-        slots = min((int(totals[name]) // need for name, need in self._needs.items() if need), default=stats.workers_connected)
-        if (stats.workers_connected, slots) != self._last:
-            self._last = (stats.workers_connected, slots)
-            self._reports.say(workers=stats.workers_connected, slots=slots)
 
 
 def main() -> None:
@@ -294,7 +272,7 @@ def main() -> None:
 
 def _serve(settings: dict[str, Any], orders: _Orders, reports: _Reports, binding: Any, queue: Any) -> None:
     tasks = _Tasks(binding, queue, reports, settings)
-    survey = _Survey(settings, queue, tasks, reports)
+    survey = importlib.import_module("workqueue_survey").Survey(settings, queue, tasks.report_started, reports.say)
     passes = _Passes(queue)
     announced_s = float("-inf")
     while orders.open:

@@ -117,7 +117,9 @@ def archive_of(*members: tuple[tarfile.TarInfo, bytes], form: int = tarfile.USTA
 
 def manifest(**changes: object) -> tuple[tarfile.TarInfo, bytes]:
     fields = {"version": 1, "id": "4.1.1", "length": 1, "metadata": {}, "files": {"model": [1, "00000000"]}}
-    return tarfile.TarInfo(shadho_checkpoint.MANIFEST_FILE), json.dumps({**fields, **changes}).encode()
+    manifest = {**fields, **changes}
+    text = json.dumps({**manifest, "checksum": shadho_checkpoint.checksum_of(manifest)})
+    return tarfile.TarInfo(shadho_checkpoint.MANIFEST_FILE), text.encode()
 
 
 def link(name: str, target: str) -> tuple[tarfile.TarInfo, bytes]:

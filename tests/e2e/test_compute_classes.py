@@ -31,7 +31,7 @@ CLASSES
 opt.run()
 """
 DECLARED = """
-opt.add_compute_class("graphics", "gpu_model", "A 100")
+opt.add_compute_class("graphics", "model", "A 100")
 opt.add_compute_class("plain", "kind", "cpu")
 """
 
@@ -51,7 +51,7 @@ def search(folder: Path, environment: Environment, classes: str, *kinds: tuple[s
 
 
 def test_each_trial_runs_on_a_worker_of_its_class(tmp_path: Path, environment: Environment) -> None:
-    result, _ = search(tmp_path, environment, DECLARED, ("gpu", "gpu_model=A 100"), ("cpu", "kind=cpu"))
+    result, _ = search(tmp_path, environment, DECLARED, ("gpu", "model=A 100"), ("cpu", "kind=cpu"))
     assert result.counts == {"COMPLETED": 60}
     where = {"graphics": "gpu", "plain": "cpu"}
     assert all(trial.metrics["kind"] == where[str(trial.metrics["class"])] for trial in result.trials)
@@ -63,13 +63,13 @@ def test_a_class_without_workers_keeps_no_trial_and_is_said(tmp_path: Path, envi
     result, said = search(tmp_path, environment, DECLARED, ("cpu", "kind=cpu"), trials=100)
     assert result.counts == {"COMPLETED": 100}
     assert {trial.metrics["class"] for trial in result.trials} == {"plain"}
-    assert "no worker that is connected is of compute class 'graphics' (gpu_model=A 100)" in said
+    assert "no worker that is connected is of compute class 'graphics' (model=A 100)" in said
 
 
 def test_classes_are_found_from_what_workers_advertise(tmp_path: Path, environment: Environment) -> None:
-    result, _ = search(tmp_path, environment, "", ("gpu", "gpu_model=A 100"), ("cpu", "kind=cpu"))
+    result, _ = search(tmp_path, environment, "", ("gpu", "model=A 100"), ("cpu", "kind=cpu"))
     assert result.counts == {"COMPLETED": 60}
-    where = {"gpu_model=A 100": "gpu", "kind=cpu": "cpu", "": None}
+    where = {"gpu_model=none, model=A 100": "gpu", "gpu_model=none, kind=cpu": "cpu", "": None}
     classes = [str(trial.metrics["class"]) for trial in result.trials]
     assert set(classes) == set(where)
     assert all(where[str(trial.metrics["class"])] in {None, trial.metrics["kind"]} for trial in result.trials)

@@ -20,8 +20,8 @@ def launch(tmp_path: Path) -> Launch:
 
 def test_what_a_task_of_a_class_asks_for(launch: Launch) -> None:
     classes = TaskClasses(launch)
-    assert classes.asked("graphics") == {"features": ["gpu_model=A100"], "class": "graphics"}
-    assert classes.asked("large") == {"resources": {"cores": 16, "memory": 500}, "class": "large"}
+    assert classes.asked("graphics") == {"resources": {"memory": 500, "gpus": 1}, "features": ["gpu_model=a100"], "class": "graphics"}
+    assert classes.asked("large") == {"resources": {"cores": 16, "memory": 500}, "features": [], "class": "large"}
     assert classes.asked(None) == {}
 
 

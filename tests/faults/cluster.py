@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import promises
-import wq_worker
 from e2e.processes import Environment, completed
+from shadho_worker_options import IDLE_STATUS
 
 from shadho_like import rand, searcher
 from shadho_like.journal import JournalReader
@@ -166,7 +166,7 @@ class Cluster:
         assert self.driver.wait(PATIENCE_S) == 0, self.said()
         for worker in self.workers if workers_end else []:
             # One that was not connected when the search ended was not told so, and gives up when it has waited long enough.
-            assert worker.wait(PATIENCE_S) in {0, wq_worker.IDLE_STATUS}, self.said("worker.log")
+            assert worker.wait(PATIENCE_S) in {0, IDLE_STATUS}, self.said("worker.log")
         self.check()
         with JournalReader(self.directory) as journal:
             keys = journal.config["method"]["keys"]

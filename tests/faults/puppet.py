@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import promises
 
-from shadho_like import requests
+from shadho_like import checkpoint, requests
 from shadho_like.control import RunOptions
 from shadho_like.engine.base import EngineStatus, Launch, Update
 from shadho_like.errors import JournalError
@@ -174,6 +174,7 @@ class Play:
     def start(self, timeout_s: float | None = None, *, drain: bool = False) -> None:
         """Start a driver."""
         paths = ExperimentPaths(self.root)
+        checkpoint.make_root(paths.checkpoints)
         self.engine = Puppet(self._slots)
         self._journal = Journal(paths, CONFIG)
         self.experiment = Experiment(self._journal, self._fresh())
