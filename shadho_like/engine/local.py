@@ -23,6 +23,7 @@ from shadho_like.engine.supervisor import remove_folder
 from shadho_like.errors import EngineError, OptionError
 from shadho_like.events import AttemptFinished
 from shadho_like.hardware import cores
+from shadho_like.resources import Capacity
 from shadho_like.trial import Attempt, AttemptId
 
 _MOST_DEATHS = 5
@@ -78,6 +79,10 @@ class LocalEngine:
     def room(self) -> int:
         """Return how many more attempts are wanted now."""
         return self._opened.room()
+
+    def classes(self) -> Sequence[Capacity]:
+        """Return nothing: there is one kind of worker."""
+        return ()
 
     def submit(self, attempts: Sequence[Attempt]) -> None:
         """Take attempts over."""
