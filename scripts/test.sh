@@ -32,6 +32,19 @@ if ! has_work_queue; then
     echo "python3-workqueue; elsewhere: conda install -c conda-forge ndcctools" >&2
 fi
 
+has_slurm() {
+    command -v sbatch >/dev/null && PATH="$PATH:/usr/sbin" command -v slurmctld slurmd >/dev/null
+}
+
+# Of this one only the programs are wanted: no daemon is to run but those that the tests start.
+if ! has_slurm && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "installing Slurm"
+    (DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends slurm-wlm </dev/null >/dev/null)
+fi
+if ! has_slurm; then
+    echo "Slurm is not installed, so its tests cannot run. Debian, Ubuntu: apt-get install slurm-wlm" >&2
+fi
+
 bash scripts/check.sh
 checked=$?
 echo "== pytest"

@@ -11,7 +11,7 @@ from shadho_rendezvous import Rendezvous
 from shadho_like.errors import WorldError
 from shadho_like.paths import shadho_home
 
-__all__ = ["Rendezvous", "find", "publish", "withdraw"]
+__all__ = ["Rendezvous", "find", "password_file", "publish", "withdraw"]
 
 
 def publish(name: str, *, host: str, port: int, run_id: str, password_file: str | None = None, jobs_per_gpu: int = 1) -> Path:
@@ -30,6 +30,18 @@ def publish(name: str, *, host: str, port: int, run_id: str, password_file: str 
     """
     try:
         return Path(shadho_rendezvous.publish(str(shadho_home()), name, host, port, run_id, password_file, jobs_per_gpu))
+    except shadho_rendezvous.RendezvousError as error:
+        raise WorldError(str(error)) from error
+
+
+def password_file(name: str) -> Path:
+    """Return the file with the password of the searches of this name, beside their rendezvous files; made where there is none.
+
+    Raises:
+        WorldError: the folder cannot be written, or others can read the file.
+    """
+    try:
+        return Path(shadho_rendezvous.password_file(str(shadho_home()), name))
     except shadho_rendezvous.RendezvousError as error:
         raise WorldError(str(error)) from error
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from shadho_like import rendezvous
 from shadho_like.engine.workqueue_options import WorkQueueOptions
 from shadho_like.errors import OptionError, nearest
 from shadho_like.resources import Resources, is_gpu_count
@@ -20,7 +21,7 @@ class WorkQueueSettings:
         name: the name by which workers find the search: `wq_worker -M name`.
         port: where the manager listens: a port, a range like "9000-9100", or 0 for any free one.
         address: the address of this machine to listen on, which workers are then told to use.
-        password_file: a file whose contents workers must know.
+        password_file: a file whose contents workers must know; by default one is made for the search's name.
         catalog: a catalog server, host:port; nothing is announced anywhere without one.
         python: the interpreter that evaluates callables on workers.
         cores: processor cores that one task needs.
@@ -65,15 +66,19 @@ class WorkQueueSettings:
     def engine_options(self, name: str) -> WorkQueueOptions:
         """Return the options of the engine, for a search that is called `name` unless a setting says otherwise.
 
+        Where no password file is set, the one of this name is taken, which is made the first time.
+
         Raises:
             OptionError: the password file is not there.
+            WorldError: none can be made.
         """
+        name = self.name or name
         return WorkQueueOptions(
-            name=self.name or name,
+            name=name,
             port=self.port or 0,
             address=self.address or "",
             catalog=self.catalog,
-            password_file=self.password_file,
+            password_file=self.password_file or str(rendezvous.password_file(name)),
             python=self.python,
         )
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shadho_like.engine.workqueue_options import WorkQueueOptions
-from shadho_like.errors import OptionError
+from shadho_like.errors import OptionError, WorldError
 from shadho_like.resources import Resources
 from shadho_like.settings import Settings
 
@@ -36,7 +36,21 @@ def test_nothing_is_set_at_first(home: Path) -> None:
     settings = Settings.load()
     assert settings.workqueue.name is None
     assert settings.workqueue.resources() == Resources()
-    assert settings.workqueue.engine_options("sin") == WorkQueueOptions(name="sin")
+    password = home / ".shadho_like/rendezvous/sin.password"
+    assert settings.workqueue.engine_options("sin") == WorkQueueOptions(name="sin", password_file=str(password))
+    assert password.stat().st_mode & 0o777 == 0o600
+    secret = password.read_text(encoding="ascii")
+    settings.workqueue.engine_options("sin")
+    settings.workqueue.engine_options("cos")
+    assert password.read_text(encoding="ascii") == secret != password.with_name("cos.password").read_text(encoding="ascii")
+
+
+def test_a_password_that_others_can_read_is_refused(home: Path) -> None:
+    Settings().workqueue.engine_options("sin")
+    password = home / ".shadho_like/rendezvous/sin.password"
+    password.chmod(0o644)
+    with pytest.raises(WorldError, match="is no password that only you can read: remove it, and another is made"):
+        Settings().workqueue.engine_options("sin")
 
 
 def test_what_is_set_reaches_the_engine(tmp_path: Path) -> None:

@@ -231,6 +231,8 @@ class Connection:
                 print(line, file=sys.stderr, flush=True)
 
     def _welcome(self, host: str, port: str) -> None:
+        if self.connected:  # turned away, it tries again until it heeds the signal
+            return
         self.connected = True
         of_name = "the manager" if self._name == f"{host}:{port}" else self._name
         say(f"connected to {of_name} at {host}:{port} with {self._resources}")

@@ -9,6 +9,7 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import socket
 import stat
 import tempfile
@@ -73,20 +74,60 @@ def publish(
         RendezvousError: the folder is not this user's alone to write, or cannot be written.
     """
     folder = os.path.join(home, FOLDER)
-    path = os.path.join(folder, f"{_file_name(name)}.{_file_name(run)}.json")
+    path = os.path.join(folder, f"{file_name(name)}.{file_name(run)}.json")
     pid = os.getpid()
     started = process_started(pid) or 0
     password = os.path.abspath(password_file) if password_file else None
     entry = Rendezvous(name, host, port, pid, run, time.time(), password, this_machine(), started, jobs_per_gpu)
     try:
-        for each in (home, folder):
-            os.makedirs(each, mode=0o700, exist_ok=True)
-            _check_owned(each)
+        _make_folders(home, folder)
         _write(folder, path, {"version": VERSION, **asdict(entry)})
     except OSError as error:
         message = f"{path} cannot be written: {error.strerror}; set SHADHO_HOME to a folder of your own"
         raise RendezvousError(message) from error
     return path
+
+
+def password_file(home: str, name: str) -> str:
+    """Return the path of the file with the password of the searches of this name; made, for this user alone, where there is none.
+
+    It stays from one run of a driver to the next: a worker from afar has a copy.
+
+    Raises:
+        RendezvousError: the folder is not this user's alone to write, or the file is not this user's alone to read.
+    """
+    folder = os.path.join(home, FOLDER)
+    path = os.path.join(folder, f"{file_name(name)}.password")
+    try:
+        _make_folders(home, folder)
+        if not os.path.lexists(path):
+            _make_password(folder, path)
+        status = os.lstat(path)
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror}; set SHADHO_HOME to a folder of your own"
+        raise RendezvousError(message) from error
+    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077 or not status.st_size:
+        message = f"{path} is no password that only you can read: remove it, and another is made"
+        raise RendezvousError(message)
+    return path
+
+
+def _make_password(folder: str, path: str) -> None:
+    """Make the file, unless another driver of the same name does so in this moment: then its password holds for both."""
+    descriptor, partial = tempfile.mkstemp(".partial", "", folder)
+    try:
+        with open(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_hex(32) + "\n")
+        with suppress(FileExistsError):
+            os.link(partial, path)
+    finally:
+        os.unlink(partial)
+
+
+def _make_folders(*folders: str) -> None:
+    for each in folders:
+        os.makedirs(each, mode=0o700, exist_ok=True)
+        _check_owned(each)
 
 
 def _write(folder: str, path: str, fields: dict[str, Any]) -> None:
@@ -116,7 +157,7 @@ def find(home: str, name: str) -> list[Rendezvous]:
     except OSError as error:
         message = f"{folder} cannot be read: {error.strerror}"
         raise RendezvousError(message) from error
-    prefix = f"{_file_name(name)}."
+    prefix = f"{file_name(name)}."
     paths = [os.path.join(folder, each) for each in names if each.startswith(prefix) and each.endswith(".json")]
     found = [entry for entry in map(_read_live, paths) if entry is not None and entry.name == name]
     return sorted(found, key=lambda entry: entry.started_s, reverse=True)
@@ -163,7 +204,7 @@ def _check_owned(path: str) -> None:
         raise RendezvousError(message)
 
 
-def _file_name(text: str) -> str:
+def file_name(text: str) -> str:
     """Return a text as a part of a file name: no separators, bounded, different for different texts."""
     name = quote(text, safe="")
     if len(name) > _LONGEST_NAME:

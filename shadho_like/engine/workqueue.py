@@ -336,8 +336,8 @@ class WorkQueueEngine:
 
     def _worker_command(self) -> str:
         known = shlex.quote(self._options.name)
-        password = f" --password {shlex.quote(str(self._settings['password_file']))}" if self._options.password_file else ""
-        return f"wq_worker -M {known}{password}, or from afar: wq_worker {self._host} {self.port}{password}"
+        password = f" -P {shlex.quote(str(self._settings['password_file']))}" if self._options.password_file else ""
+        return f"wq_worker -M {known}, or from afar: wq_worker {self._host} {self.port}{password}"
 
     def _revive(self, dead: ManagerProcess) -> None:
         """Start another manager, on the same port if it can be had; everything that the last one ran is lost."""

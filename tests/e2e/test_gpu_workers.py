@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import shadho_rendezvous
 from e2e.processes import Environment, running
 
 from shadho_like.result import Result
@@ -61,7 +62,8 @@ def searched(tmp_path: Path, environment: Environment) -> Searched:
         (tmp_path / "driver.py").write_text(text, encoding="utf-8")
         limits = ["--cores", "8", "--memory", "1000", "--disk", "1000"]
         ours = [sys.executable, "-m", "wq_worker", "-M", "gpus", "--timeout", "60", *limits, *options]
-        theirs = ["work_queue_worker", "--single-shot", *limits, *stock, "127.0.0.1", str(port)]
+        password = shadho_rendezvous.password_file(environment["SHADHO_HOME"], "gpus")
+        theirs = ["work_queue_worker", "--single-shot", "--password", password, *limits, *stock, "127.0.0.1", str(port)]
         machine = {**there, **({} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})}
         with (
             running(["python", "driver.py"], tmp_path, environment) as driver,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
 import signal
@@ -60,14 +62,18 @@ def test_seed_002_through_a_catalog_with_nothing_in_the_home(tmp_path: Path, env
     folder = Path(shutil.copytree(SIN, tmp_path / "sin", ignore=shutil.ignore_patterns("experiments")))
     port_file = tmp_path / "port"
     away = {**environment, "SHADHO_HOME": str(tmp_path / "elsewhere")}
+    password = Path(environment["SHADHO_HOME"], "rendezvous/shadho_sin_ex.password")
     with running(["catalog_server", "-I", "127.0.0.1", "-u", "127.0.0.1", "-Z", str(port_file)], tmp_path, environment) as catalog_server:
         until(lambda: port_file.exists() and bool(port_file.read_text().strip()), "the catalog's port", catalog_server)
         catalog = f"127.0.0.1:{int(port_file.read_text())}"
         (folder / ".shadhorc").write_text(f"[workqueue]\ncatalog = {catalog}\naddress = 127.0.0.1\n")
         with (
             running(["python", "driver.py"], folder, environment) as driver,
-            running(wq_worker("-M", "shadho_sin_ex", "-C", catalog), tmp_path, away) as worker,
+            contextlib.ExitStack() as stack,
         ):
+            until(password.exists, "a password", driver)
+            copy = shutil.copy(password, tmp_path / "password")
+            worker = stack.enter_context(running(wq_worker("-M", "shadho_sin_ex", "-C", catalog, "-P", str(copy)), tmp_path, away))
             directory = folder / "experiments/shadho_sin_ex"
             until(lambda: completed(directory) >= 20, "20 trials", driver)
             driver.send_signal(signal.SIGINT)
@@ -76,6 +82,24 @@ def test_seed_002_through_a_catalog_with_nothing_in_the_home(tmp_path: Path, env
             assert (driver.returncode, worker.returncode) == (0, 0)
             assert "wq_worker: connected to shadho_sin_ex at 127.0.0.1:" in said
             assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("password", [None, "not it"])
+def test_without_the_password_a_worker_is_turned_away(tmp_path: Path, environment: Environment, password: str | None) -> None:
+    (tmp_path / "driver.py").write_text(SHARED)
+    (tmp_path / "password").write_text(str(password))
+    options = ["-P", str(tmp_path / "password")] if password else []
+    with running(["python", "driver.py"], tmp_path, environment) as driver:
+        folder = Path(environment["SHADHO_HOME"], "rendezvous")
+        until(lambda: bool(list(folder.glob("shared.*.json"))), "the driver's rendezvous file", driver)
+        port = json.loads(next(folder.glob("shared.*.json")).read_text())["port"]
+        with running(wq_worker("127.0.0.1", str(port), *options), tmp_path, environment) as worker:
+            said = worker.communicate()[0]
+        assert worker.returncode == 2
+        assert f"wq_worker: 127.0.0.1:{port} does not take this worker: give the driver's password file with -P" in said
+        assert completed(tmp_path / "experiments/shared") == 0
+        with running(wq_worker("127.0.0.1", str(port), "-P", str(folder / "shared.password")), tmp_path, environment):
+            until(lambda: completed(tmp_path / "experiments/shared") > 0, "a trial on a worker with the password", driver)
 
 
 def by_worker(directory: Path) -> dict[str, int]:
