@@ -16,7 +16,9 @@ from shadho_like import requests, searcher
 from shadho_like.arguments import check_metrics, check_numbers, positional, slice_of
 from shadho_like.checkpoint_policy import CheckpointPolicy
 from shadho_like.checkpoint_storage import CheckpointStorage
+from shadho_like.compute_classes import assignment, check_new, unused
 from shadho_like.control import RunOptions
+from shadho_like.dispatch import Assignment
 from shadho_like.engine import ENGINES
 from shadho_like.engine.base import Engine, InputFile, Launch, OutputFile
 from shadho_like.errors import OptionError
@@ -73,6 +75,8 @@ class Shadho:
         checkpoint_policy: how many are kept, by default `{"save_experiment_best": 0, "save_trial_best": 1, "save_trial_latest": 1}`.
         metric: the name of the searched metric where the objective returns several; where all of them are searched, of the one to show.
         smaller_is_better: whether the metric is minimised.
+        use_complexity, use_priority: give trials to compute classes by SHADHO's ranks of their leaf spaces, not by measured run times.
+        use_uncertainty: the same as `use_priority`.
         resume: whether to carry on where the directory holds this experiment; False refuses to.
 
     Attributes:
@@ -108,6 +112,9 @@ class Shadho:
         checkpoint_policy: Mapping[str, int] | CheckpointPolicy | None = None,
         metric: str = "loss",
         smaller_is_better: bool = True,
+        use_complexity: bool = False,
+        use_priority: bool = False,
+        use_uncertainty: bool = False,
         resume: bool = True,
         **other: Any,
     ) -> None:
@@ -139,6 +146,7 @@ class Shadho:
         self._trials_per_task = hyperparameters_per_task
         self._metric = metric
         self._smaller_is_better = smaller_is_better
+        self._use_complexity, self._use_priority = use_complexity, use_priority or use_uncertainty
         self._resume = resume
         self._inputs: list[InputFile] = []
         self._outputs: list[OutputFile] = []
@@ -182,15 +190,21 @@ class Shadho:
         self._outputs.append(output_file(localpath, remotepath, cache=cache, taken=self._outputs))
 
     def add_compute_class(self, name: str, resource: str, value: str | float, max_queued_tasks: int = 100) -> None:
-        """Name a set of workers with the same hardware.
+        """Name a set of workers with the same hardware. Each trial then runs in one of the classes, where it pays most.
 
         Args:
             name: how to call it.
-            resource: what tells its workers apart: cores, memory, gpus, or a feature that they advertise.
+            resource: what a trial needs of a worker: an amount of `cores`, `gpus`, `memory`, `disk` or `gpu_memory` (MiB), a `gpu_model`,
+                or any other feature that they advertise: "site" with the value "x" is `wq_worker --feature site=x`.
             value: the value of that resource.
             max_queued_tasks: how many tasks may wait for it.
+
+        Raises:
+            OptionError: the name or the workers are another class's, or a number cannot be.
         """
-        self.compute_classes.append(ComputeClass(name, resource, value, max_queued_tasks))
+        declared = ComputeClass(name, resource, value, max_queued_tasks)
+        check_new(declared, self.compute_classes)
+        self.compute_classes.append(declared)
 
     @property
     def name(self) -> str:
@@ -245,15 +259,19 @@ class Shadho:
     def _leave(self, action: Action, trial: int | None = None) -> None:
         requests.leave(ExperimentPaths(self.directory).requests, action, trial=trial)
 
+    @property
+    def _engine_name(self) -> str:
+        if self._engine == "auto":
+            return "workqueue" if self.config.workqueue.name else "local"
+        return self._engine if isinstance(self._engine, str) else ""
+
     def _made_engine(self) -> Engine:
         if not isinstance(self._engine, str):
             return self._engine
-        name = self._engine
+        name = self._engine_name
         if name == "simulated":
             message = "a simulated search needs a model of its trials: engine=SimulatedEngine(World(duration, metric, workers=500))"
             raise OptionError(message)
-        if name == "auto":
-            name = "workqueue" if self.config.workqueue.name else "local"
         made: Engine
         if name == "local" and self._workers == 0:
             if not callable(self._cmd):
@@ -276,12 +294,13 @@ class Shadho:
             message = f"{launch.paths.root} holds this experiment already, and resume is False: give another name= or directory="
             raise OptionError(message)
         launch = replace(launch, checkpoints=shared_root(journal, self._checkpoint_storage, launch.paths.root))
-        experiment = Experiment(journal, method)
+        experiment = Experiment(journal, method, self._assignment())
         self.searcher_state = experiment.state.searcher
         running, shown = 0, (self._metric, self._options.timeout_s, self._options.max_trials, os.path.relpath(launch.paths.root))
         journal.keep_command({"argv": sys.orig_argv, "cwd": str(Path.cwd())})
         with SignalInterrupts() as interrupts, Progress(*shown) as progress:
-            for notice in (*warn_of_missing(self._cmd, self._inputs), *_kept_concurrency(config["method"]["keys"], self._recipe.keys)):
+            kept = _kept_concurrency(config["method"]["keys"], self._recipe.keys)
+            for notice in (*warn_of_missing(self._cmd, self._inputs), *kept, *unused(self.compute_classes, self._engine_name)):
                 progress.notice(notice)
             for step in experiment.run(engine, launch, replace(self._options, grown=grown), interrupts):
                 running = step.stopped
@@ -291,6 +310,10 @@ class Shadho:
         result = Result(launch.paths.root, running=running)
         print_result(result)
         return result
+
+    def _assignment(self) -> Assignment:
+        ranks = {"use_complexity": self._use_complexity, "use_priority": self._use_priority}
+        return assignment(self._space, self.compute_classes, **ranks)
 
     def _made_method(self, name: str, keys: Mapping[str, Any], seed: int) -> SearchMethod:
         """Return the search method in its initial state; a user's own is brought to what the journal holds later."""
@@ -314,6 +337,7 @@ class Shadho:
             evaluations=self._evaluations,
             trials_per_task=self._trials_per_task,
             resources=self.config.workqueue.resources(),
+            compute_classes=tuple(self.compute_classes),
             trial_timeout_s=self._trial_timeout,
             checkpoint_policy=self._checkpoint_policy,
             slice_s=self._slice_s,

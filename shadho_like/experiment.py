@@ -10,10 +10,20 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 from shadho_like.control import Control, Interrupts, RunOptions
-from shadho_like.dispatch import WaitingAttempts
+from shadho_like.dispatch import Assignment, WaitingAttempts
 from shadho_like.engine.base import Engine, EngineStatus, Launch, Notice
 from shadho_like.errors import MethodError
-from shadho_like.events import AttemptFinished, AttemptLost, Continued, Ending, Event, RunStarted, StopReason, event_from_json
+from shadho_like.events import (
+    AttemptFinished,
+    AttemptLost,
+    AttemptStarted,
+    Continued,
+    Ending,
+    Event,
+    RunStarted,
+    StopReason,
+    event_from_json,
+)
 from shadho_like.journal import UNANSWERED, Journal, dump_operations
 from shadho_like.keeping import Keeping
 from shadho_like.method_record import MethodRecord
@@ -71,14 +81,16 @@ class Experiment:
     Args:
         journal: the record, held by this process.
         method: a search method in its initial state.
+        assignment: gives attempts their compute classes, where the engine has some.
 
     Raises:
         MethodError: played back from the journal, the method asks for something else than it did.
         JournalError: the journal is damaged.
     """
 
-    def __init__(self, journal: Journal, method: SearchMethod) -> None:
+    def __init__(self, journal: Journal, method: SearchMethod, assignment: Assignment | None = None) -> None:
         self._journal = journal
+        self._assignment = Assignment() if assignment is None else assignment
         config = journal.config
         known = method if isinstance(method, BuiltInMethod) else CustomMethod(method)
         self._method = MethodRecord(known, journal) if isinstance(known, CustomMethod) else None
@@ -92,6 +104,7 @@ class Experiment:
         self._keeping: Keeping | None = None
         self._notices: list[str] = []
         self._read_back()
+        self._assignment.times.restore(journal.run_times())
 
     def _read_back(self) -> None:
         snapshot = self._journal.snapshot()
@@ -150,6 +163,18 @@ class Experiment:
             engine.close()
 
     def _submit(self, engine: Engine) -> None:
+        if classes := engine.classes():
+            now_s = engine.now()
+            self._assignment.add(self._waiting.take(len(self._waiting), now_s))
+            orders = self._assignment.assign(classes, now_s)
+            if orders.recalled:
+                self._running.difference_update(orders.recalled)
+                engine.cancel(orders.recalled)
+            if orders.submitted:
+                self._running.update(attempt.id for attempt in orders.submitted)
+                engine.submit(orders.submitted)
+            return
+        self._waiting.add(self._assignment.give_back())
         room = min(engine.room(), len(self._waiting)) if self._waiting else 0
         if room > 0 and (attempts := self._waiting.take(room, engine.now())):
             self._running.update(attempt.id for attempt in attempts)
@@ -212,6 +237,8 @@ class Experiment:
             self._stopped += sum(attempt.state in _CUT_SHORT for attempt in turn.attempts)
         if self._method is not None:
             self._method.note(turn)
+        if isinstance(event, AttemptStarted | AttemptFinished | AttemptLost):
+            self._assignment.note(event)
         if isinstance(event, AttemptFinished | AttemptLost):
             self._running.discard(event.attempt)
         self._running.difference_update(turn.unwanted)
@@ -224,7 +251,7 @@ class Experiment:
         self._append(turns)
         for turn in turns:
             self._waiting.add(turn.wanted)
-            gone = [attempt for attempt in turn.unwanted if not self._waiting.discard(attempt)]
+            gone = [attempt for attempt in turn.unwanted if not self._withdraw(attempt)]
             if gone:
                 engine.cancel(gone)
             if turn.asked:
@@ -234,6 +261,11 @@ class Experiment:
         if self.state.turn - self._snapshot_turn > self._turns_between_snapshots:
             self._save_snapshot()
 
+    def _withdraw(self, attempt: AttemptId) -> bool:
+        """Have an attempt wait no more; return whether it did, so that no engine has it."""
+        waited = self._assignment.discard(attempt)
+        return self._waiting.discard(attempt) or waited
+
     @property
     def _turns_between_snapshots(self) -> int:
         trials = len(self.state.searcher.trials_created)
@@ -241,7 +273,7 @@ class Experiment:
 
     def _append(self, turns: Sequence[Turn]) -> None:
         if turns:
-            self._journal.append(turns, self._method.rows(turns) if self._method else ())
+            self._journal.append(turns, self._method.rows(turns) if self._method else (), self._assignment.news())
 
     def _save_snapshot(self) -> None:
         method_state = self._method.whole() if self._method else None

@@ -9,7 +9,7 @@ from typing import Any
 
 from shadho_like.checkpoint_policy import CheckpointPolicy
 from shadho_like.paths import ExperimentPaths
-from shadho_like.resources import Resources
+from shadho_like.resources import ComputeClass, Resources
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,7 @@ class Launch:
         checkpoint_policy: which of them are kept.
         trials_per_task: how many trials share one task, each with a result of its own.
         resources: what one task needs.
+        compute_classes: kinds of workers that the user has named.
         slice_s, slice_length: an attempt that takes checkpoints ends after this time, or this much training; None for no such end.
         trial_timeout_s: an attempt that runs longer is killed, process group and all; None for no limit.
     """
@@ -78,6 +79,7 @@ class Launch:
     checkpoint_policy: CheckpointPolicy = field(default_factory=CheckpointPolicy)
     trials_per_task: int = 1
     resources: Resources = field(default_factory=Resources)
+    compute_classes: tuple[ComputeClass, ...] = ()
     slice_s: float | None = None
     slice_length: int | None = None
     trial_timeout_s: float | None = None

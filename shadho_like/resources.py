@@ -1,4 +1,4 @@
-"""What a trial asks for. Plain data; how an engine meets it is the engine's affair."""
+"""What a trial asks for, and where there is what. Plain data; how an engine meets it is the engine's affair."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import math
 from dataclasses import dataclass
 
 from shadho_like.errors import OptionError
+
+AMOUNTS = ("cores", "memory", "disk", "gpus", "gpu_memory")
+"""The resources of which a worker has an amount, memory and disk in MiB; any other is a feature, which it has or has not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +70,41 @@ class ComputeClass:
 
     Attributes:
         name: how the user calls it.
-        resource: what tells its workers apart: cores, memory, gpus, or any feature that they advertise.
+        resource: what tells its workers apart: cores, memory, disk, gpus, gpu_memory, gpu_model, or any feature that they advertise.
         value: the value of that resource.
         max_queued_tasks: how many tasks may wait for it.
+
+    Raises:
+        OptionError: an amount is no number of at least 1, or the resource has no name.
     """
 
     name: str
     resource: str
     value: str | int | float
     max_queued_tasks: int = 100
+
+    def __post_init__(self) -> None:
+        whole = isinstance(self.value, int) and not isinstance(self.value, bool) and self.value >= 1
+        if self.resource in AMOUNTS and not whole:
+            raise OptionError(f"compute class {self.name!r}: {self.resource} is a whole number of at least 1, not {self.value!r}")
+        if not isinstance(self.resource, str) or not self.resource.strip():
+            raise OptionError(f"compute class {self.name!r}: resource is {', '.join(AMOUNTS)} or a feature, not {self.resource!r}")
+        if isinstance(self.max_queued_tasks, bool) or not isinstance(self.max_queued_tasks, int) or self.max_queued_tasks < 1:
+            raise OptionError(f"compute class {self.name!r}: max_queued_tasks must be at least 1, not {self.max_queued_tasks!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What a compute class can take.
+
+    Attributes:
+        name: the class.
+        slots: how many attempts its workers run at once, as far as is known.
+        room: how many more attempts are wanted for it now, to wait included.
+        idle: how many it could begin with at once.
+    """
+
+    name: str
+    slots: int
+    room: int
+    idle: int

@@ -156,6 +156,7 @@ class Attempt:
         trained: what earlier attempts of the trial are known to have trained; this one goes on from there if it can.
         start_from: the checkpoint to start from where the trial has none of its own: its id, or the number of a trial for its newest.
         not_before_s: it is to wait until this Unix time, in seconds.
+        compute_class: where it is to run; None for anywhere.
     """
 
     id: AttemptId
@@ -165,6 +166,7 @@ class Attempt:
     trained: int = 0
     start_from: str | None = None
     not_before_s: float = 0.0
+    compute_class: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

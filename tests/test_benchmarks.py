@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hardware import bound_per_hour, runs
 from measure import Ratio, in_fresh_process, side_by_side
 from parts import need
 from problems import PROBLEMS
@@ -20,6 +21,7 @@ from samplers import ours as best_of_ours
 from samplers import theirs as best_of_theirs
 from searches import bare_work_queue, optuna, optuna_processes, ours, ours_grown, ours_on_work_queue
 from simulate import play
+from svm_trace import read
 
 from shadho_like import rand, searcher
 from shadho_like.engine.simulated import World
@@ -159,3 +161,27 @@ def test_the_benchmarks_of_faults_print_a_table(script: str, arguments: list[str
     assert done.returncode in {0, 1}, done.stderr
     assert row in done.stdout
     assert subprocess.run([*command, "-1"], capture_output=True, check=False).returncode == 2
+
+
+def test_the_run_times_of_a_real_search_replayed() -> None:
+    trace = read(frozenset({2, 3, 4}))
+    assert trace.workers == {"2": 19, "3": 17, "4": 16}
+    done = {name: run(1) for name, run in runs(trace, 12.0).items()}
+    uniform, *_, measured, oracle = done.values()
+    assert oracle.per_hour > uniform.per_hour
+    assert measured.per_hour > 0.85 * oracle.per_hour
+    for replayed in done.values():
+        assert abs(replayed.idle) < 0.05
+        assert 0 < replayed.goal_h <= 12
+        assert replayed.least > 0.2
+    limits = [bound_per_hour(trace, parts) for parts in (1, 10)]
+    assert uniform.per_hour < limits[0] < limits[1] < 1.05 * oracle.per_hour
+
+
+def test_the_hardware_benchmark_prints_tables() -> None:
+    command = [sys.executable, str(OVERHEAD.with_name("hardware.py"))]
+    done = subprocess.run([*command, "1", "4"], capture_output=True, text=True, check=False)
+    assert done.returncode in {0, 1}, done.stderr
+    assert done.stdout.count("| measured run times (ours)") == 2
+    wrong = subprocess.run([*command, "-1"], capture_output=True, text=True, check=False)
+    assert (wrong.returncode, wrong.stderr) == (2, "how many seeds, and how many hours? Whole numbers of at least 1\n")

@@ -175,3 +175,11 @@ def test_a_program_pauses_activates_and_cancels_its_search(search: Callable[...,
     assert seen[:3] == [Phase.ACTIVE, Phase.PAUSED, Phase.ACTIVE]
     assert result.counts["CANCELED"] >= 1
     assert result.counts["COMPLETED"] >= 1
+
+
+def test_classes_on_one_machine_are_said_to_mean_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    opt = Shadho(lambda params: params["x"], {"x": rand.uniform(0, 1)}, directory=tmp_path, name="s", max_tasks=2, workers=0)
+    opt.add_compute_class("large", "cores", 16)
+    assert opt.run().counts == {"COMPLETED": 2}
+    printed = capsys.readouterr()
+    assert "compute class 'large' is not used: on this machine alone all workers are alike" in printed.out + printed.err

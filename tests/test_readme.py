@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,7 @@ COMMANDS = {
     "python scripts/benchmark/asha.py": ("tests/test_benchmarks.py", '["asha", "samplers"]'),
     "python scripts/benchmark/binary.py": ("tests/test_benchmarks.py", 'with_name("binary.py")'),
     "python scripts/benchmark/faults.py": ("tests/test_benchmarks.py", '("faults", ["1", "2"]'),
+    "python scripts/benchmark/hardware.py": ("tests/test_benchmarks.py", 'with_name("hardware.py")'),
     "python scripts/benchmark/overhead.py": ("tests/test_benchmarks.py", "scripts/benchmark/overhead.py"),
     "python examples/dummy_experiment.py num_parameters=2**5 --seed=1": ("tests/test_examples.py", '"num_parameters=2**5", "--seed=1"'),
     "python examples/runner_binary_search/driver.py": ("tests/test_examples.py", '"examples/runner_binary_search/driver.py"'),
@@ -157,6 +159,13 @@ def test_the_options_are_those_of_the_driver(tmp_path: Path, monkeypatch: pytest
             assert str(options[row.strip("`")].default) == default
 
 
+def test_the_compute_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(next(block for block in blocks(README, "python") if "add_compute_class" in block), names)
+    assert [each.name for each in names["opt"].compute_classes] == ["graphics", "large"]
+
+
 def test_the_python_that_is_promised() -> None:
     assert "Python 3.10 or later" in README.read_text(encoding="utf-8")
     assert "python_requires = >=3.10" in (ROOT / "setup.cfg").read_text(encoding="utf-8")
@@ -164,7 +173,7 @@ def test_the_python_that_is_promised() -> None:
 
 
 def test_the_search_with_a_method_and_the_training_script(tmp_path: Path, environment: dict[str, str]) -> None:
-    _, _, search, training, _ = blocks(README, "python")
+    _, _, search, training, *_ = blocks(README, "python")
     (tmp_path / "train.py").write_text(training, encoding="utf-8")
     smaller = search.replace("max_trials=500", "max_trials=12, max_concurrent_trials=4")
     ending = 'opt.add_input_file("train.py")\nopt.run()\n'
@@ -175,7 +184,7 @@ def test_the_search_with_a_method_and_the_training_script(tmp_path: Path, enviro
 
 
 def test_the_binary_search(tmp_path: Path, environment: dict[str, str]) -> None:
-    *_, search = blocks(README, "python")
+    search = next(block for block in blocks(README, "python") if "binary" in block.lower())
     (tmp_path / "search.py").write_text(search, encoding="utf-8")
     done = subprocess.run(["python", "search.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

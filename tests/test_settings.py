@@ -12,7 +12,7 @@ from shadho_like.errors import OptionError, WorldError
 from shadho_like.resources import Resources
 from shadho_like.settings import Settings
 
-KNOWN = "Known: address, catalog, cores, disk, gpus, memory, name, password_file, port, python."
+KNOWN = "Known: address, catalog, cores, disk, gpu_memory, gpu_model, gpus, memory, name, password_file, port, python."
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from shadho_gpu_probe import Gpu
 CUDA = "CUDA_VISIBLE_DEVICES"
 ROCR = "ROCR_VISIBLE_DEVICES"
 HIP = "HIP_VISIBLE_DEVICES"
+NO_GPU = "gpu_model=none"
 TABLE = "SHADHO_GPUS"
 VARIABLE = "SHADHO_GPU_VARIABLE"
 REFUSED = "SHADHO_REFUSED"
@@ -174,6 +175,13 @@ def features(gpus: Sequence[Gpu]) -> tuple[list[str], str]:
     words = _plain(models[0]).split("-") if models[0] else []
     runs = ["-".join(words[first:last]) for first in range(len(words)) for last in range(first + 1, len(words) + 1)]
     return [*(f"gpu_model={run}" for run in dict.fromkeys(runs)), *advertised], ""
+
+
+def kind(advertised: Sequence[str]) -> list[str]:
+    """Return the features that tell a worker's kind, of those that `features` gives: the whole model and all of the memory, or none."""
+    models = [feature for feature in advertised if feature.startswith("gpu_model=")]
+    memory = [feature for feature in advertised if feature.startswith("gpu_memory=")]
+    return [*([max(models, key=len)] if models else []), *memory[-1:]] or [NO_GPU]
 
 
 def wanted(model: str | None, memory_mb: int | None) -> list[str]:

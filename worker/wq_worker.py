@@ -210,11 +210,14 @@ def _work(options: Options, program: str, folder: str) -> int:
         signals = raise_on_signals()
         gpus = _offered_gpus(options)
         features, warning = shadho_gpus.features(gpus)
+        kind = shadho_gpus.kind(features)
+        features += [] if kind[0] in features else kind
         if warning:
             say(f"warning: {warning}")
         if gpus:
             say(f"offers {shadho_gpus.described(gpus)}, to trials that ask for a GPU")
-        env = shadho_gpus.worker_environment(gpus, os.environ)
+        # Work Queue does not tell the driver who advertises what; tasks, which inherit this, do.
+        env = {**shadho_gpus.worker_environment(gpus, os.environ), "SHADHO_FEATURES": "\t".join((*options.features, *kind))}
         argv = _arguments(options, program, folder, features)
         started = Program(argv, folder, signals, env, options.drain_grace_s, _ends_s(options), os.getppid())
         return Search(options, started, len(gpus)).run()

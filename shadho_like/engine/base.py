@@ -8,6 +8,7 @@ from typing import ClassVar, Protocol
 
 from shadho_like.events import EngineEvent
 from shadho_like.launch import InputFile, Launch, OutputFile
+from shadho_like.resources import Capacity
 from shadho_like.trial import Attempt, AttemptId
 
 __all__ = ["Engine", "EngineStatus", "InputFile", "Launch", "Notice", "OutputFile", "Update"]
@@ -57,6 +58,12 @@ class Engine(Protocol):
 
     def room(self) -> int:
         """Return how many more attempts are wanted now: enough to keep every slot busy, and few enough to stay free to change."""
+
+    def classes(self) -> Sequence[Capacity]:
+        """Return what each compute class can take; nothing where all workers are alike, or none is known yet.
+
+        Where there are classes, each attempt that is submitted has one of them, and `room` is not asked.
+        """
 
     def submit(self, attempts: Sequence[Attempt]) -> None:
         """Take attempts over. Each one ends in exactly one AttemptFinished or AttemptLost, unless it is cancelled before."""

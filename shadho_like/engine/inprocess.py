@@ -15,6 +15,7 @@ from shadho_like.engine.base import EngineStatus, Launch, Update
 from shadho_like.engine.clock import SteadyClock
 from shadho_like.errors import EngineError, OptionError
 from shadho_like.events import AttemptFinished
+from shadho_like.resources import Capacity
 from shadho_like.sandbox import outcome_of
 from shadho_like.trial import Attempt, AttemptId
 
@@ -60,6 +61,10 @@ class InProcessEngine:
     def room(self) -> int:
         """Return how many more attempts are wanted now."""
         return max(0, _ROOM - len(self._waiting))
+
+    def classes(self) -> Sequence[Capacity]:
+        """Return nothing: there is one kind of worker."""
+        return ()
 
     def submit(self, attempts: Sequence[Attempt]) -> None:
         """Take attempts over."""

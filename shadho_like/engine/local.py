@@ -23,6 +23,7 @@ from shadho_like.engine.supervisor import remove_folder
 from shadho_like.errors import EngineError, OptionError
 from shadho_like.events import AttemptFinished
 from shadho_like.hardware import cores
+from shadho_like.resources import Capacity
 from shadho_like.trial import Attempt, AttemptId
 
 _MOST_DEATHS = 5
@@ -58,8 +59,7 @@ class LocalEngine:
             EngineError: the supervisor cannot start, or there are fewer GPUs than a trial asks for.
         """
         gpus = GpuShare(launch.resources, os.environ)
-        if gpus.slots is not None:
-            self._workers = min(self._workers, gpus.slots)
+        slots = self._workers if gpus.slots is None else min(self._workers, gpus.slots)
         launch = replace(launch, checkpoints=launch.checkpoints or launch.paths.checkpoints)
         if launch.objective is not None and shadho_worker.takes_context(launch.objective):
             launch = as_command(launch, launch.objective)
@@ -68,7 +68,7 @@ class LocalEngine:
         left = list(sandboxes.iterdir())
         self._supervision = _supervision()
         kind = CommandSlots if launch.objective is None else CallableSlots
-        self._slots = kind(launch, self._workers, self.now, self._supervision, gpus)
+        self._slots = kind(launch, slots, self.now, self._supervision, gpus)
         for entry in left:
             self._slots.discard(entry)
 
@@ -79,6 +79,10 @@ class LocalEngine:
     def room(self) -> int:
         """Return how many more attempts are wanted now."""
         return self._opened.room()
+
+    def classes(self) -> Sequence[Capacity]:
+        """Return nothing: there is one kind of worker."""
+        return ()
 
     def submit(self, attempts: Sequence[Attempt]) -> None:
         """Take attempts over."""
@@ -135,7 +139,7 @@ class LocalEngine:
 
     def status(self) -> EngineStatus:
         """Return the worker processes and slots."""
-        return EngineStatus(self._slots.workers() if self._slots else None, self._workers)
+        return EngineStatus(self._slots.workers(), self._slots.slots) if self._slots else EngineStatus(None, self._workers)
 
     def close(self) -> None:
         """Kill what runs, and leave no process and no sandbox."""

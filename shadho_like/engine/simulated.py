@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -17,10 +17,12 @@ import numpy as np
 from shadho_like.engine.base import EngineStatus, Launch, Update
 from shadho_like.errors import OptionError
 from shadho_like.events import AttemptFinished, AttemptLost, AttemptStarted
+from shadho_like.resources import Capacity
 from shadho_like.trial import Attempt, AttemptId, Failure, FailureKind, Hyperparameters, Outcome, Success
 
 _BEGAN_S = 1_000_000_000.0
 _QUEUED_PER_WORKER = 1
+_RUNNING_PER_QUEUED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +30,11 @@ class World:
     """What trials are like, and where they run.
 
     Attributes:
-        duration: of (hyperparameters, length): the seconds that training from nothing up to the length takes; a later attempt of a
-            trial takes the rest.
+        duration: of (hyperparameters, length), and the compute class where there are any: the seconds that training from nothing up to
+            the length takes; a later attempt of a trial takes the rest.
         metric: of (hyperparameters, length): what a validation there brings.
         workers: how many attempts run at once.
+        classes: how many in each compute class, where workers differ; `workers` then means nothing.
         crash: the chance that an attempt fails, at some moment of its time.
         loss: the chance that an attempt's worker is lost, at some moment of its time; another takes its place.
         seed: for the chances.
@@ -40,17 +43,19 @@ class World:
         OptionError: no workers, or a chance outside of 0 to 1.
     """
 
-    duration: Callable[[Hyperparameters, int], float]
+    duration: Callable[..., float]
     metric: Callable[[Hyperparameters, int], float]
     workers: int = 16
+    classes: Mapping[str, int] = field(default_factory=dict)
     crash: float = 0.0
     loss: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.workers < 1:
-            message = f"workers of a simulated world must be at least 1, not {self.workers}"
-            raise OptionError(message)
+        for workers in self.classes.values() or [self.workers]:
+            if workers < 1:
+                message = f"workers of a simulated world must be at least 1, not {workers}"
+                raise OptionError(message)
         for name, chance in (("crash", self.crash), ("loss", self.loss)):
             if not 0 <= chance <= 1:
                 message = f"{name} of a simulated world is a chance, 0 to 1, not {chance}"
@@ -82,9 +87,11 @@ class SimulatedEngine:
         self._world = world
         self._worked_s = 0.0
         self._now_s = began_s
-        self._waiting: deque[Attempt] = deque()
+        self._slots: dict[str | None, int] = dict(world.classes.items()) or {None: world.workers}
+        self._waiting: defaultdict[str | None, deque[Attempt]] = defaultdict(deque)
+        self._busy: Counter[str | None] = Counter()
         self._ends: list[_End] = []
-        self._running: dict[AttemptId, float] = {}
+        self._running: dict[AttemptId, tuple[float, str | None]] = {}
         self._updates: list[Update] = []
 
     def open(self, launch: Launch) -> None:
@@ -93,7 +100,7 @@ class SimulatedEngine:
     @property
     def busy_s(self) -> float:
         """Seconds that all workers together have worked."""
-        return self._worked_s + sum(self._now_s - started_s for started_s in self._running.values())
+        return self._worked_s + sum(self._now_s - started_s for started_s, _ in self._running.values())
 
     def now(self) -> float:
         """Return the time of this world, in seconds since 1970."""
@@ -101,25 +108,41 @@ class SimulatedEngine:
 
     def room(self) -> int:
         """Return how many more attempts are wanted: one behind each that runs."""
-        wanted = (1 + _QUEUED_PER_WORKER) * self._world.workers
-        return wanted - len(self._running) - len(self._waiting)
+        return (1 + _QUEUED_PER_WORKER) * self._workers - len(self._running) - sum(map(len, self._waiting.values()))
+
+    def classes(self) -> Sequence[Capacity]:
+        """Return the classes of the workers, if they differ."""
+        return [self._capacity(name, slots) for name, slots in self._slots.items() if name is not None]
+
+    def _capacity(self, name: str, slots: int) -> Capacity:
+        free = slots - self._busy[name] - len(self._waiting[name])
+        return Capacity(name, slots, max(0, free + _queued(slots)), max(0, free))
+
+    @property
+    def _workers(self) -> int:
+        return sum(self._slots.values())
 
     def submit(self, attempts: Sequence[Attempt]) -> None:
-        """Start attempts on free workers; the rest waits."""
-        self._waiting.extend(attempts)
+        """Start attempts on free workers of their class; the rest waits."""
+        for attempt in attempts:
+            name = attempt.compute_class if attempt.compute_class in self._slots else next(iter(self._slots))
+            self._waiting[name].append(attempt)
         self._fill()
 
     def _fill(self) -> None:
-        while self._waiting and len(self._running) < self._world.workers:
-            attempt = self._waiting.popleft()
-            self._running[attempt.id] = self._now_s
-            heapq.heappush(self._ends, self._end_of(attempt))
-            self._updates.append(AttemptStarted(self._now_s, attempt.id, "simulated"))
+        for name, slots in self._slots.items():
+            waiting = self._waiting[name]
+            while waiting and self._busy[name] < slots:
+                attempt = waiting.popleft()
+                self._busy[name] += 1
+                self._running[attempt.id] = self._now_s, name
+                heapq.heappush(self._ends, self._end_of(attempt, () if name is None else (name,)))
+                self._updates.append(AttemptStarted(self._now_s, attempt.id, name or "simulated"))
 
-    def _end_of(self, attempt: Attempt) -> _End:
+    def _end_of(self, attempt: Attempt, where: tuple[str, ...]) -> _End:
         world = self._world
-        before_s = world.duration(attempt.hparams, attempt.trained) if attempt.trained else 0.0
-        whole_s = max(0.0, world.duration(attempt.hparams, attempt.length) - before_s)
+        before_s = world.duration(attempt.hparams, attempt.trained, *where) if attempt.trained else 0.0
+        whole_s = max(0.0, world.duration(attempt.hparams, attempt.length, *where) - before_s)
         if world.crash or world.loss:
             chance, moment = np.random.default_rng([world.seed, *attempt.id]).random(2)
             if chance < world.crash:
@@ -134,18 +157,27 @@ class SimulatedEngine:
     def cancel(self, attempts: Sequence[AttemptId]) -> None:
         """Stop these attempts; their workers are free at once."""
         gone = set(attempts)
-        self._waiting = deque(attempt for attempt in self._waiting if attempt.id not in gone)
+        for name, waiting in self._waiting.items():
+            self._waiting[name] = deque(attempt for attempt in waiting if attempt.id not in gone)
         self._updates = [update for update in self._updates if getattr(update, "attempt", None) not in gone]
         for attempt in gone & self._running.keys():
-            self._worked_s += self._now_s - self._running.pop(attempt)
+            self._release(attempt)
         self._fill()
+
+    def _release(self, attempt: AttemptId) -> str:
+        """Free an attempt's worker; return where it ran."""
+        started_s, name = self._running.pop(attempt)
+        self._worked_s += self._now_s - started_s
+        self._busy[name] -= 1
+        return name or "simulated"
 
     def ask(self, attempts: Sequence[AttemptId]) -> None:
         """End these attempts, as if each had taken a checkpoint at once."""
-        running = [(attempt, self._running[attempt]) for attempt in attempts if attempt in self._running]
+        running = [(attempt, *self._running[attempt]) for attempt in attempts if attempt in self._running]
         self.cancel(attempts)
         asked = Failure(FailureKind.PREEMPTED, "it was asked to end, and took a checkpoint")
-        self._updates += [AttemptFinished(self._now_s, attempt, started_s, "simulated", asked) for attempt, started_s in running]
+        for attempt, started_s, name in running:
+            self._updates.append(AttemptFinished(self._now_s, attempt, started_s, name or "simulated", asked))
 
     def wait(self, timeout_s: float, wake_fd: int | None = None) -> list[Update]:
         """Return what happens next; the clock jumps there, or on by the timeout if that is nearer."""
@@ -158,7 +190,7 @@ class SimulatedEngine:
     def _advance(self, until_s: float) -> None:
         while self._ends:
             end = self._ends[0]
-            if self._running.get(end.attempt) != end.started_s:
+            if self._running.get(end.attempt, (None,))[0] != end.started_s:
                 heapq.heappop(self._ends)
                 continue
             if end.time_s > until_s:
@@ -170,16 +202,16 @@ class SimulatedEngine:
 
     def _finish(self, end: _End) -> None:
         self._now_s = end.time_s
-        self._worked_s += end.time_s - self._running.pop(end.attempt)
+        host = self._release(end.attempt)
         if end.outcome is None:
-            self._updates.append(AttemptLost(end.time_s, end.attempt, "simulated", "its worker went away"))
+            self._updates.append(AttemptLost(end.time_s, end.attempt, host, "its worker went away"))
         else:
-            self._updates.append(AttemptFinished(end.time_s, end.attempt, end.started_s, "simulated", end.outcome))
+            self._updates.append(AttemptFinished(end.time_s, end.attempt, end.started_s, host, end.outcome))
         self._fill()
 
     def status(self) -> EngineStatus:
         """Return the workers."""
-        return EngineStatus(self._world.workers, self._world.workers)
+        return EngineStatus(self._workers, self._workers)
 
     def close(self) -> None:
         """Forget what runs."""
@@ -187,3 +219,8 @@ class SimulatedEngine:
         self._running.clear()
         self._ends.clear()
         self._updates.clear()
+
+
+def _queued(slots: int) -> int:
+    """Return how many attempts wait for a class: as few as can be, as they can go nowhere else without being recalled."""
+    return max(1, slots // _RUNNING_PER_QUEUED)

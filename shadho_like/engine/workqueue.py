@@ -25,6 +25,7 @@ from shadho_like.engine.base import EngineStatus, Launch, Notice, Update
 from shadho_like.engine.clock import SteadyClock
 from shadho_like.engine.reporting import Reporting
 from shadho_like.engine.slots import in_groups
+from shadho_like.engine.workqueue_classes import TaskClasses, by_class
 from shadho_like.engine.workqueue_command import UNSAID, limit_reached
 from shadho_like.engine.workqueue_demand import Demand
 from shadho_like.engine.workqueue_files import TaskFiles
@@ -33,6 +34,7 @@ from shadho_like.engine.workqueue_process import ManagerProcess
 from shadho_like.errors import EngineError
 from shadho_like.events import AttemptFinished, AttemptLost, AttemptReported, AttemptStarted
 from shadho_like.reports import Lost
+from shadho_like.resources import Capacity
 from shadho_like.trial import Attempt, AttemptId, Failure, FailureKind
 
 __all__ = ["WorkQueueEngine", "WorkQueueOptions"]
@@ -96,6 +98,7 @@ class WorkQueueEngine:
         if launch.checkpoints is not None:
             checkpoint.make_root(launch.checkpoints)
         self._files = TaskFiles(launch, self._options.python)
+        self._classes = TaskClasses(launch)
         self._reporting = Reporting(self.now, safe=launch.checkpoints is not None)
         self._files.make()
         plan = self._files.plan()
@@ -146,9 +149,14 @@ class WorkQueueEngine:
         free = wanted - len(self._tasks)
         return free * self._opened.trials_per_task if free >= wanted // 4 else 0
 
+    def classes(self) -> Sequence[Capacity]:
+        """Return what each compute class can take: those that were declared, else those that workers have been found to be of."""
+        return self._classes.capacities(self.now(), workers=self._workers)
+
     def submit(self, attempts: Sequence[Attempt]) -> None:
         """Give attempts to the manager."""
-        orders = [self._order(group) for group in in_groups(attempts, self._opened.trials_per_task)]
+        alike = by_class(attempts)
+        orders = [self._order(group) for each in alike for group in in_groups(each, self._opened.trials_per_task)]
         self._connected.send(*orders)
 
     def _order(self, attempts: Sequence[Attempt]) -> dict[str, Any]:
@@ -156,11 +164,13 @@ class WorkQueueEngine:
         task = _Task(number, self._files.folder(), list(attempts))
         self._tasks[number] = task
         self._task_of.update(dict.fromkeys(task.ids, task))
+        compute_class = attempts[0].compute_class
+        self._classes.submitted(number, compute_class, self.now())
         incoming = self._files.incoming(attempts)
         if incoming.lost:
             lost = tuple(Lost(-1, checkpoint, reason) for checkpoint, reason in incoming.lost)
             self._updates.append(AttemptReported(self.now(), attempts[0].id, lost))
-        return self._files.order(number, task.folder, attempts, incoming)
+        return {**self._files.order(number, task.folder, attempts, incoming), **self._classes.asked(compute_class)}
 
     def cancel(self, attempts: Sequence[AttemptId]) -> None:
         """Kill attempts; the rest of a batch goes on."""
@@ -213,11 +223,15 @@ class WorkQueueEngine:
         for report in manager.read():
             if "host" in report:
                 report["host"] = shadho_worker.one_line(report["host"])
+            if report.get("features") is not None:
+                self._classes.saw(report["features"])
             if "done" in report:
+                self._classes.over(report["done"])
                 again += self._end(self._tasks.pop(report["done"]), report)
             elif "started" in report:
                 self._begin(self._tasks[report["started"]], report)
             elif "cancelled" in report:
+                self._classes.over(report["cancelled"])
                 self._files.empty(self._tasks.pop(report["cancelled"]).folder)
             else:
                 self._count(report["workers"], report["slots"])
@@ -227,6 +241,7 @@ class WorkQueueEngine:
             self._revive(manager)
         elif again:
             manager.send(*again)
+        self._updates += map(Notice, self._classes.notices())
         if (unmet := self._demand.say(self.now())) is not None:
             self._updates.append(Notice(unmet))
         if self.now() >= self._alone_s:
@@ -236,6 +251,7 @@ class WorkQueueEngine:
             )
 
     def _begin(self, task: _Task, report: Mapping[str, Any]) -> None:
+        self._classes.begun(task.number, self.now())
         task.host = report["host"]
         self._follow(task)
         self._updates += [AttemptStarted(report["time"], attempt.id, task.host) for attempt in task.attempts]
@@ -260,8 +276,8 @@ class WorkQueueEngine:
             self._lose(task, "the disk of its worker is full")
         elif task.attempts:
             again = self._read(task, report)
-        for attempt in task.ids:
-            self._task_of.pop(attempt, None)
+        for attempt in task.attempts:
+            self._task_of.pop(attempt.id, None)
         self._files.empty(task.folder)
         return [self._order(again)] if again else []
 
@@ -310,6 +326,8 @@ class WorkQueueEngine:
     def _count(self, workers: int, slots: int) -> None:
         if slots and not self._slots:
             self._updates.append(Notice(f"a worker is connected: room for {slots} at once"))
+        if workers > self._workers:
+            self._classes.more_workers(self.now())
         if workers:
             self._alone_s = math.inf
         elif self._workers:
@@ -331,6 +349,7 @@ class WorkQueueEngine:
             self._files.empty(task.folder)
         self._tasks.clear()
         self._task_of.clear()
+        self._classes.forget()
         if self._deaths > _MOST_DEATHS:
             free = shutil.disk_usage(self._files.out).free
             reason = "the disk is full" if free < _LEAST_DISK else f"its last words:\n{dead.last_words()}"

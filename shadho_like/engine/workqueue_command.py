@@ -42,7 +42,7 @@ shadho_end() {{
     fi
   done
   if [ -n "${{{drain}-}}" ] && [ -e "${drain}" ]; then shadho_status="$shadho_status {asked}"; fi
-  echo "$shadho_status" >&3 || exit {unsaid}
+  printf '%s\t%s\n' "$shadho_status" "${{SHADHO_FEATURES-}}" >&3 || exit {unsaid}
   if [ -s "$shadho_folder/{log}" ]; then exit 1; else exit 0; fi
 }}
 trap shadho_end EXIT

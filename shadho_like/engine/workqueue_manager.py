@@ -28,6 +28,7 @@ _ANNOUNCE_S = 50.0
 _KEEPALIVE_S = 15
 _MICROSECONDS = 1_000_000
 _LONGEST_STATUS = 16
+_LONGEST_SAID = 2000
 
 _STATUS = {
     "SUCCESS": "ended",
@@ -165,10 +166,12 @@ class _Tasks:
         for remote in self._plan["watched"]:
             # What is added to it comes every few seconds while the task runs.
             task.specify_output_file(f"{folder}/{remote}", remote, flags=self._binding.WORK_QUEUE_WATCH, cache=False)
-        for name, amount in self._plan["resources"].items():
+        for name, amount in order.get("resources", self._plan["resources"]).items():
             getattr(task, f"specify_{name}")(amount)
-        for feature in self._plan["features"]:
+        for feature in {*self._plan["features"], *order.get("features", ())}:
             task.specify_feature(feature)
+        if "class" in order:
+            task.specify_environment_variable("SHADHO_COMPUTE_CLASS", order["class"])
         for name, value in order.get("environment", {}).items():
             task.specify_environment_variable(name, value)
         # Of tasks of one priority Work Queue takes the youngest first, and the oldest might wait for ever.
@@ -196,7 +199,7 @@ class _Tasks:
         task = self._tasks[number]
         result = self._results.get(task.result, str(task.result))
         end = _STATUS.get(result, "lost")
-        status, asked = _said(task.output)
+        status, asked, features = _said(task.output)
         self._reports.say(
             done=number,
             status=end,
@@ -204,6 +207,7 @@ class _Tasks:
             exit=task.return_status,
             said=status,
             asked=asked,
+            features=features,
             host=task.hostname or "",
             started=task._task.time_when_commit_start / _MICROSECONDS,  # noqa: SLF001
             exceeded=_exceeded(task) if end == "exhausted" else [],
@@ -229,11 +233,12 @@ class _Tasks:
         self._queue._task_table.pop(task.id, None)  # noqa: SLF001
 
 
-def _said(output: str | None) -> tuple[str, bool]:
-    """Return the exit status that a task printed, empty if it was killed before, and whether its worker was about to end."""
-    words = (output or "")[:_LONGEST_STATUS].split()
+def _said(output: str | None) -> tuple[str, bool, str | None]:
+    """Return the exit status that a task printed, empty if it was killed before, whether its worker was about to end, and its features."""
+    first, _, features = (output or "")[:_LONGEST_SAID].partition("\n")[0].partition("\t")
+    words = first[:_LONGEST_STATUS].split()
     status = words[0] if words and words[0].isascii() and words[0].isdigit() else ""
-    return status, bool(status) and words[1:] == ["asked"]
+    return status, bool(status) and words[1:] == ["asked"], features if status else None
 
 
 def _exceeded(task: Any) -> list[str]:

@@ -141,6 +141,11 @@ class Journal:
         query = "SELECT * FROM trials WHERE state IN ('COMPLETED', 'STOPPED', 'CANCELED') ORDER BY number"
         yield from map(schema.trial_from_row, self._rows(query))
 
+    def run_times(self) -> list[Any]:
+        """Return what was known of what trials take on each compute class."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = 'run_times'").fetchone()
+        return json.loads(row[0]) if row else []
+
     def answers(self, turn: int) -> list[int]:
         """Return what the handlers of a user's method answered in a turn, as in `MethodRow`."""
         answers: list[int] = []
@@ -181,12 +186,13 @@ class Journal:
         with schema.refusals(self._path), _transaction(self._db):
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('command', ?)", (schema.dump(command),))
 
-    def append(self, turns: Sequence[Turn], method: Sequence[MethodRow] = ()) -> None:
+    def append(self, turns: Sequence[Turn], method: Sequence[MethodRow] = (), run_times: Sequence[Any] = ()) -> None:
         """Write turns and what they changed in one transaction; they are safe on the disk when this returns.
 
         Args:
             turns: in order.
             method: what a user's search method did in them.
+            run_times: what is known of what trials take, as `run_times` gives it back; nothing if that has not changed.
 
         Raises:
             JournalError: the disk is full, or the file system refuses; nothing of these turns is kept.
@@ -199,6 +205,8 @@ class Journal:
             self._db.executemany("INSERT OR REPLACE INTO method_states VALUES (?, ?, ?, ?, ?)", rows)
             phases = [turn.phase for turn in turns if turn.phase is not None]
             self._db.executemany("INSERT OR REPLACE INTO meta VALUES ('phase', ?)", ((phase.value,) for phase in phases[-1:]))
+            if run_times:
+                self._db.execute("INSERT OR REPLACE INTO meta VALUES ('run_times', ?)", (schema.dump(run_times),))
             trials = {trial.number: trial for turn in turns for trial in turn.trials}
             self._db.executemany(schema.PUT_TRIAL, map(schema.trial_row, trials.values()))
             self._db.executemany(schema.PUT_ATTEMPT, (schema.attempt_row(attempt) for turn in turns for attempt in turn.attempts))

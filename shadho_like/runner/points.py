@@ -15,6 +15,7 @@ from typing import ClassVar
 from shadho_like.engine.base import EngineStatus, Launch, Update
 from shadho_like.engine.jobs import JobEnd, Jobs
 from shadho_like.events import AttemptFinished, AttemptStarted
+from shadho_like.resources import Capacity
 from shadho_like.runner.jobs import ExperimentJob, GPUJobResult
 from shadho_like.runner.kept_results import keep, kept
 from shadho_like.runner.search import Search
@@ -84,6 +85,10 @@ class PointsEngine:
     def room(self) -> int:
         """Return how many more attempts are wanted now."""
         return _ROOM - len(self._points)
+
+    def classes(self) -> Sequence[Capacity]:
+        """Return nothing: all jobs are alike."""
+        return ()
 
     def submit(self, attempts: Sequence[Attempt]) -> None:
         """Take attempts over; one whose jobs have all finished before is finished at once.

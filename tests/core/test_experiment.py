@@ -17,6 +17,7 @@ from shadho_like.events import AttemptFinished, AttemptLost, AttemptStarted, Sto
 from shadho_like.experiment import Experiment, Step
 from shadho_like.journal import Journal, JournalReader
 from shadho_like.paths import ExperimentPaths
+from shadho_like.resources import Capacity
 from shadho_like.searcher.random import RandomSearch
 from shadho_like.trial import Attempt, AttemptId, Success, TrialState
 
@@ -47,6 +48,9 @@ class ScriptedEngine:
 
     def room(self) -> int:
         return 2 - len(self.has)
+
+    def classes(self) -> Sequence[Capacity]:
+        return ()
 
     def submit(self, attempts: Sequence[Attempt]) -> None:
         for attempt in attempts:
@@ -207,7 +211,7 @@ def test_a_journal_that_cannot_be_written_ends_the_run_with_everything_before_ke
     engine = ScriptedEngine()
     real, calls = Journal.append, []
 
-    def full_disk(self: Journal, turns: Sequence[object], _: object) -> None:
+    def full_disk(self: Journal, turns: Sequence[object], *_: object) -> None:
         calls.append(1)
         if len(calls) > 3:
             message = "database or disk is full"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shadho_like import Shadho, rand, searcher
+from shadho_like import Shadho, rand, searcher, spaces
 from shadho_like.engine.simulated import SimulatedEngine, World
 from shadho_like.errors import OptionError
 from shadho_like.result import Result
@@ -81,3 +81,43 @@ def test_a_world_that_cannot_be() -> None:
         World(duration, metric, loss=2)
     with pytest.raises(OptionError, match="a simulated search needs a model of its trials"):
         Shadho("true", SPACE, engine="simulated", name="s").run()
+
+
+def test_classes_of_workers_and_what_they_took_outlive_the_driver(tmp_path: Path) -> None:
+    space = spaces.scope(exclusive=True, cnn={"rate": rand.uniform(0, 1)}, svm={"C": rand.uniform(0, 1)})
+    seconds = {("cnn", "gpu"): 10.0, ("cnn", "cpu"): 60.0, ("svm", "gpu"): 20.0, ("svm", "cpu"): 20.0}
+    world = World(lambda hparams, _, name: seconds[next(iter(hparams)), name], lambda *_: 1.0, classes={"gpu": 2, "cpu": 2})
+    searches = []
+    for tasks in (60, 80):
+        opt = Shadho("true", space, directory=tmp_path, name="s", engine=SimulatedEngine(world), seed=1, max_tasks=tasks, timeout=None)
+        opt.add_compute_class("gpu", "gpu_model", "A100")
+        opt.add_compute_class("cpu", "cores", 8)
+        searches.append(opt.run())
+    assert searches[-1].counts == {"COMPLETED": 80}
+    ran = Counter((next(iter(trial.hparams)), trial.host) for trial in searches[-1].trials)
+    assert ran["cnn", "gpu"] > 4 * ran["cnn", "cpu"]
+    assert all(trial.host == "gpu" for trial in searches[-1].trials[60:70] if "cnn" in trial.hparams)
+
+
+@pytest.mark.parametrize("rule", ["use_complexity", "use_priority", "use_uncertainty"])
+def test_a_search_by_shadhos_ranks(tmp_path: Path, rule: str) -> None:
+    space = spaces.scope(exclusive=True, cnn={"rate": rand.uniform(0, 100)}, svm={"C": rand.uniform(0, 1)})
+    world = World(lambda *_: 10.0, lambda hparams, _: float(next(iter(next(iter(hparams.values())).values()))), classes={"gpu": 2, "cpu": 2})
+    options: dict[str, Any] = {rule: True}
+    opt = Shadho("true", space, directory=tmp_path, name="s", engine=SimulatedEngine(world), seed=1, max_tasks=60, timeout=None, **options)
+    opt.add_compute_class("gpu", "gpus", 1)
+    opt.add_compute_class("cpu", "cores", 8)
+    assert opt.run().counts == {"COMPLETED": 60}
+
+
+def test_classes_that_cannot_be() -> None:
+    opt = Shadho("true", SPACE, name="s")
+    opt.add_compute_class("big", "cores", 8)
+    with pytest.raises(OptionError, match="each compute class needs a name of its own, which 'big' is not"):
+        opt.add_compute_class("big", "cores", 4)
+    with pytest.raises(OptionError, match="compute class 'other' has the same workers as 'big': cores = 8"):
+        opt.add_compute_class("other", "cores", 8)
+    with pytest.raises(OptionError, match="compute class 'odd': memory is a whole number of at least 1, not 'much'"):
+        opt.add_compute_class("odd", "memory", "much")
+    with pytest.raises(OptionError, match="compute class 'odd': max_queued_tasks must be at least 1, not 0"):
+        opt.add_compute_class("odd", "gpu_model", "A100", max_queued_tasks=0)

@@ -22,6 +22,7 @@ from shadho_like.events import Action, AttemptFinished, AttemptLost, AttemptStar
 from shadho_like.experiment import Experiment, Step
 from shadho_like.journal import Journal
 from shadho_like.paths import ExperimentPaths
+from shadho_like.resources import Capacity
 from shadho_like.searcher.base import BuiltInMethod
 from shadho_like.state import MAX_LOST_IN_A_ROW
 from shadho_like.trial import Attempt, AttemptId, FailureKind, Success
@@ -105,6 +106,9 @@ class Puppet:
 
     def room(self) -> int:
         return self.slots - len(self.has)
+
+    def classes(self) -> Sequence[Capacity]:
+        return ()
 
     def submit(self, attempts: Sequence[Attempt]) -> None:
         self.submitted += attempts

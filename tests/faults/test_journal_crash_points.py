@@ -37,8 +37,8 @@ class RecordedJournal(Journal):
         self._recorder = recorder
         super().__init__(paths, CONFIG)
 
-    def append(self, turns: Sequence[Turn], method: Sequence[MethodRow] = ()) -> None:
-        super().append(turns, method)
+    def append(self, turns: Sequence[Turn], method: Sequence[MethodRow] = (), run_times: Sequence[Any] = ()) -> None:
+        super().append(turns, method, run_times)
         self._recorder.done(turns[-1].number)
 
 

@@ -50,7 +50,7 @@ class Search:
         method: the name.
         keys: for `searcher.create`.
         seed: of both.
-        workers: in the world.
+        workers: in the world; with an odd seed, in a class of their own beside a slow one.
     """
 
     method: str
@@ -77,7 +77,11 @@ class Search:
                 return 1.0 if x < 0.637 else 0.0
             return float("nan") if int(x * 1e6) % 17 == 0 else abs(x - 0.3) * (1 + 1 / length) + int(hparams["n"]) / 100
 
-        return World(lambda hparams, length: length * (1 + float(hparams["x"])), metric, workers=self.workers)
+        def duration(hparams: Mapping[str, Any], length: int, compute_class: str = "") -> float:
+            return length * (1 + float(hparams["x"])) * (2 if compute_class == "slow" else 1)
+
+        classes = {"fast": self.workers, "slow": 1} if self.seed % 2 else {}
+        return World(duration, metric, workers=self.workers, classes=classes)
 
 
 def undisturbed(search: Search, root: Path) -> None:

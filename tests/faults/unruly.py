@@ -16,6 +16,7 @@ from shadho_like.errors import JournalError
 from shadho_like.events import AttemptFinished, AttemptLost, Event
 from shadho_like.journal import Journal, MethodRow
 from shadho_like.paths import ExperimentPaths
+from shadho_like.resources import Capacity
 from shadho_like.trial import Attempt, AttemptId
 from shadho_like.turn import Turn
 
@@ -88,6 +89,9 @@ class UnrulyEngine:
     def room(self) -> int:
         return self._inner.room()
 
+    def classes(self) -> Sequence[Capacity]:
+        return self._inner.classes()
+
     def submit(self, attempts: Sequence[Attempt]) -> None:
         self._mischief.maybe_die()
         self._inner.submit(attempts)
@@ -145,8 +149,8 @@ class UnrulyJournal(Journal):
         self._mischief = mischief
         super().__init__(paths, config)
 
-    def append(self, turns: Sequence[Turn], method: Sequence[MethodRow] = ()) -> None:
-        self._unsafely(lambda: super(UnrulyJournal, self).append(turns, method))
+    def append(self, turns: Sequence[Turn], method: Sequence[MethodRow] = (), run_times: Sequence[Any] = ()) -> None:
+        self._unsafely(lambda: super(UnrulyJournal, self).append(turns, method, run_times))
 
     def keep_event(self, number: int, event: Event) -> None:
         self._unsafely(lambda: super(UnrulyJournal, self).keep_event(number, event))

@@ -1,4 +1,4 @@
-"""Which waiting attempt goes next, and when. Pure: it knows neither engines nor clocks."""
+"""The attempts that wait for a place, and until when. Pure."""
 
 from __future__ import annotations
 
