@@ -55,7 +55,7 @@ COMMANDS = {
         "tests/e2e/test_slurm.py",
         '"submit", "--batch", "slurm", "--name"',
     ),
-    "shadho workers submit --batch slurm --name digits -n 10 --gpus 1 --dry-run": ("tests/cli/test_workers.py", '"--dry-run"'),
+    "shadho workers submit --batch slurm --name digits -n 10 --gpus 1 --dry-run": ("tests/cli/test_workers_command.py", '"--dry-run"'),
     "shadho workers submit --batch sge --name digits -n 10 --gpus 1 --cores 8 -- -q gpu -l gpu_card=1": (
         "tests/batch/test_batch.py",
         "params=SYSTEMS",
