@@ -20,6 +20,7 @@ from puppet import Play
 from shadho_storage import Checkpoints
 
 from shadho_like.events import Action, AttemptFinished, AttemptLost, AttemptStarted
+from shadho_like.phase import Phase
 from shadho_like.trial import Attempt, Failure, FailureKind, Outcome, Success, TrialState
 
 choices = st.integers(0, 10**6)
@@ -195,11 +196,19 @@ class Faults(RuleBasedStateMachine):
                 self.play.start()
             if not self.play.running:
                 return
+            if self.play.experiment.state.finished:
+                while self.play.running:
+                    self.play.step()
+                if self.play.experiment.state.stopping is None:
+                    return
+                continue
             while self.busy:
                 attempt = self.chosen(0)
                 self.play.tell(self.ends(attempt, Success(attempt.id.trial / 100)))
-            if self.play.running:
+            if self.play.running and self.play.experiment.state.phase is Phase.PAUSED:
                 self.play.wish(Action.ACTIVATE)
+            elif self.play.running:
+                self.play.step()
         raise AssertionError
 
 
