@@ -24,6 +24,8 @@ from shadho_like.paths import ExperimentPaths
 from shadho_like.trial import Trial
 from shadho_like.turn import Turn
 
+_RUN_TIMES = "run_times"
+
 
 @dataclass(frozen=True, slots=True)
 class MethodRow:
@@ -142,9 +144,10 @@ class Journal:
         yield from map(schema.trial_from_row, self._rows(query))
 
     def run_times(self) -> list[Any]:
-        """Return what was known of what trials take on each compute class."""
-        row = self._db.execute("SELECT value FROM meta WHERE key = 'run_times'").fetchone()
-        return json.loads(row[0]) if row else []
+        """Return what was known of what trials take on each compute class; nothing where that is damaged, for it is learnt anew."""
+        checksum, _, text = (self.meta(_RUN_TIMES) or "").partition(" ")
+        times: list[Any] = json.loads(text) if text and checksum == str(zlib.crc32(text.encode())) else []
+        return times
 
     def answers(self, turn: int) -> list[int]:
         """Return what the handlers of a user's method answered in a turn, as in `MethodRow`."""
@@ -206,7 +209,9 @@ class Journal:
             phases = [turn.phase for turn in turns if turn.phase is not None]
             self._db.executemany("INSERT OR REPLACE INTO meta VALUES ('phase', ?)", ((phase.value,) for phase in phases[-1:]))
             if run_times:
-                self._db.execute("INSERT OR REPLACE INTO meta VALUES ('run_times', ?)", (schema.dump(run_times),))
+                text = schema.dump(run_times)
+                value = f"{zlib.crc32(text.encode())} {text}"
+                self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_RUN_TIMES, value))
             trials = {trial.number: trial for turn in turns for trial in turn.trials}
             self._db.executemany(schema.PUT_TRIAL, map(schema.trial_row, trials.values()))
             self._db.executemany(schema.PUT_ATTEMPT, (schema.attempt_row(attempt) for turn in turns for attempt in turn.attempts))
@@ -218,9 +223,12 @@ class Journal:
             change()
 
     def meta(self, key: str) -> str | None:
-        """Return what `keep_meta` kept."""
-        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return str(row[0]) if row else None
+        """Return what `keep_meta` kept.
+
+        Raises:
+            JournalError: the file is damaged.
+        """
+        return next((str(value) for (value,) in self._rows("SELECT value FROM meta WHERE key = ?", key)), None)
 
     def keep_meta(self, key: str, value: str) -> None:
         """Keep a text that is of the whole experiment."""

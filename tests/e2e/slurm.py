@@ -52,14 +52,16 @@ class Slurm:
 
     Attributes:
         environment: in which its commands find it.
+        daemons: its processes.
     """
 
     def __init__(self, folder: Path, environment: Environment) -> None:
         self._folder = folder
         self.environment = {**environment, "SLURM_CONF": str(folder / "slurm.conf")}
+        self.daemons: list[subprocess.Popen[bytes]] = []
 
-    def start(self) -> list[subprocess.Popen[bytes]]:
-        """Start the daemons, and return them when the node takes jobs."""
+    def start(self) -> None:
+        """Start the daemons, and return when the node takes jobs."""
         controller, node = _free_ports(2)
         for name in ("state", "spool"):
             (self._folder / name).mkdir()
@@ -69,9 +71,8 @@ class Slurm:
         (self._folder / "slurm.conf").write_text(_CONF.format(folder=self._folder, controller=controller, node=node))
         (self._folder / "gres.conf").write_text(f"NodeName=localhost Name=gpu File={self._folder}/nvidia[0-1]\n")
         (self._folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
-        started = [self._daemon("slurmctld", "-D", "-c"), self._daemon("slurmd", "-D", "-N", "localhost")]
+        self.daemons = [self._daemon("slurmctld", "-D", "-c"), self._daemon("slurmd", "-D", "-N", "localhost")]
         until(lambda: "idle" in self.run("sinfo", "--noheader", "--format=%T", check=False), f"an idle node; see {self._folder}/*.log")
-        return started
 
     def run(self, *command: str, check: bool = True) -> str:
         """Run one of the commands; return what it printed."""
@@ -104,16 +105,15 @@ def need_slurm() -> None:
 def running_slurm(folder: Path, environment: Environment) -> Iterator[Slurm]:
     """Have a Slurm, and end it with every job in the end."""
     slurm = Slurm(folder, environment)
-    daemons: list[subprocess.Popen[bytes]] = []
     try:
-        daemons = slurm.start()
+        slurm.start()
         yield slurm
     finally:
         slurm.run("scancel", "--signal=KILL", "--full", "--user=root", check=False)
         slurm.run("scancel", "--user=root", check=False)
         with suppress(AssertionError):
             until(lambda: not slurm.run("squeue", "--noheader", check=False), "an empty queue")
-        for daemon in reversed(daemons):
+        for daemon in reversed(slurm.daemons):
             daemon.send_signal(signal.SIGTERM)
             daemon.wait()
 

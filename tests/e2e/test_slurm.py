@@ -147,8 +147,8 @@ def test_a_driver_puts_itself_into_the_queue_again_and_carries_on(tmp_path: Path
     before = completed(directory)
     assert before < 12
     until(lambda: slurm.state(job) == "PENDING", "the job in the queue again")
-    # It would wait there for two minutes more.
-    slurm.run("scontrol", "update", f"JobId={job}", "StartTime=now")
+    # It would wait there for two minutes; begun in the second of its end, Slurm would take it for the job that has ended.
+    slurm.run("scontrol", "update", f"JobId={job}", "StartTime=now+5")
     until(lambda: slurm.state(job) == "COMPLETED", f"the end of the job after its requeue; see {log}")
     result = Result(directory)
     assert result.counts == {"COMPLETED": 12}

@@ -106,7 +106,8 @@ def start_worker(cluster: Cluster, catalog: str | None) -> subprocess.Popen[byte
     elsewhere = {**cluster.environment, "SHADHO_HOME": str(cluster.folder / "elsewhere")}
     if catalog is None:
         return cluster.start(*command, log="worker.log")
-    return cluster.start(*command, "-C", catalog, log="worker.log", environment=elsewhere)
+    password = cluster.options["workqueue"]["password_file"]
+    return cluster.start(*command, "-C", catalog, "-P", password, log="worker.log", environment=elsewhere)
 
 
 def start_catalog(cluster: Cluster, port: int = 0) -> tuple[subprocess.Popen[bytes], int]:
@@ -128,6 +129,9 @@ def test_a_cluster(made: Callable[..., Cluster], undisturbed: Callable[[int], pr
     trials = 5 * len(faults) + 20
     expected = undisturbed(trials)
     cluster = made("abroad", trials, workqueue={"name": "faults", "address": "127.0.0.1"})
+    password = cluster.folder / "password"
+    password.write_text("secret")
+    cluster.options["workqueue"]["password_file"] = str(password)
     catalog, port = start_catalog(cluster)
     cluster.options["workqueue"]["catalog"] = f"127.0.0.1:{port}"
     ways = [None, f"127.0.0.1:{port}"]
