@@ -197,10 +197,11 @@ class Faults(RuleBasedStateMachine):
             if not self.play.running:
                 return
             if self.play.experiment.state.finished:
-                # There may be something left to say.
                 while self.play.running:
                     self.play.step()
-                return
+                if self.play.experiment.state.stopping is None:
+                    return
+                continue
             while self.busy:
                 attempt = self.chosen(0)
                 self.play.tell(self.ends(attempt, Success(attempt.id.trial / 100)))
