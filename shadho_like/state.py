@@ -339,7 +339,7 @@ class ExperimentState:
         if failure.kind is FailureKind.INVALID_HP:
             self._exit_early(trial, failure, ExitedReason.INVALID_HP)
         elif self._run is not None and trial.restarts < self._run.max_restarts:
-            again = replace(trial, restarts=trial.restarts + 1, attempt=trial.attempt + 1, lost=0)
+            again = replace(trial, restarts=trial.restarts + 1, attempt=trial.attempt + 1, lost=0, given_up=None)
             self._trials.want(self._trials.move(again, TrialState.PENDING))
         else:
             self._exit_early(trial, failure, ExitedReason.ERRORED)

@@ -341,7 +341,7 @@ def test_the_user_kills_one_trial_and_the_method_goes_on_without_it() -> None:
 
 def test_a_late_result_counts_unless_a_later_attempt_was_faster() -> None:
     world = World(new_state(concurrent=2, max_trials=2))
-    world.start()
+    world.start(max_restarts=1)
     for trial in range(2):
         world.handle(AttemptLost(1500.0, AttemptId(trial, 1), "node", "gone"))
     late = AttemptFinished(1600.0, AttemptId(0, 1), 1400.0, "node", Success(5.0))
@@ -349,7 +349,7 @@ def test_a_late_result_counts_unless_a_later_attempt_was_faster() -> None:
     turn = world.state.handle(late)
     assert turn.unwanted == (AttemptId(0, 2),)
     assert turn.trials[0].metric == 5.0
-    world.finish(AttemptId(1, 2))
+    world.finish(AttemptId(1, 2), Failure(FailureKind.ERROR, "no"))
     assert not world.state.takes_late(AttemptFinished(1700.0, AttemptId(1, 1), 1400.0, "node", Success(5.0)))
 
 

@@ -102,12 +102,13 @@ def test_a_job_that_is_ended_takes_its_children_along(tmp_path: Path) -> None:
 
 
 DRIVER = """
-import sys
+import signal, sys
 from pathlib import Path
 from wild_jobs import Call, start_family
 from shadho_like.engine.devices import Devices
 from shadho_like.engine.pool import JobPool
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in the background, which ignores it
 pool = JobPool(Devices((), 1))
 pool.start(0, Call(start_family, (sys.argv[1] + "/children",)), Path(sys.argv[1], "log"))
 pool.wait(1000)
