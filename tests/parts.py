@@ -10,10 +10,15 @@ import pytest
 _PACKAGES = {"sklearn": "scikit-learn"}
 
 
+def lack(reason: str) -> None:
+    """Skip the test at hand for want of a part, or fail it in CI, which tests everything."""
+    (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+
+
 def need(*modules: str) -> None:
     """Skip or fail the test at hand unless these modules are installed; the reason says how to install them."""
     missing = [module for module in modules if find_spec(module) is None]
     if not missing:
         return
     reason = f"{' and '.join(missing)} missing: pip install {' '.join(_PACKAGES.get(module, module) for module in missing)}"
-    (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    lack(reason)

@@ -18,6 +18,7 @@ import pytest
 from cluster import Cluster
 from e2e.processes import Environment, completed
 from ledger import Ledger
+from parts import lack
 
 from shadho_like.journal import JournalReader
 
@@ -73,7 +74,7 @@ def small_disk(folder: Path, size_kb: int) -> Iterator[Path]:
 def root_needed() -> None:
     """Skip where this is not root's; in CI it has to be."""
     if os.geteuid() != 0 or not all(map(shutil.which, ("mount", "ip"))):
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(NEEDS_ROOT)
+        lack(NEEDS_ROOT)
 
 
 def undisturbed(made: Callable[..., Cluster], trials: int) -> promises.Told:
