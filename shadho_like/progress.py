@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from shadho_like.events import Ending, StopReason
 from shadho_like.experiment import Step
 from shadho_like.journal import JournalReader
+from shadho_like.live_lines import LiveLines
 from shadho_like.phase import Phase
 from shadho_like.trial import TrialState
 
 if TYPE_CHECKING:
-    from rich.live import Live
-
     from shadho_like.result import Result
 
-_LIVE_S, _PLAIN_S, _FIRST_S = 0.25, 20.0, 2.0
-
-
-class Progress:
+class Progress(LiveLines):
     """Shows a running search on standard output; a context manager.
 
     Args:
@@ -34,48 +28,18 @@ class Progress:
 
     def __init__(self, metric: str, timeout_s: float | None, max_trials: int | None, directory: str = ".") -> None:
         self._metric, self._timeout_s, self._max_trials, self._directory = metric, timeout_s, max_trials, directory
-        self._live: Live | None = None
-        self._due_s = time.monotonic() + _FIRST_S
+        super().__init__()
         self._done_before: int | None = None
         self._way: tuple[Phase, Ending | None] = (Phase.ACTIVE, None)
 
-    def __enter__(self) -> Progress:
-        if sys.stdout.isatty():
-            self._live = live()
-        if self._live is not None:
-            self._live.start()
-            self._due_s = 0.0
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live is not None:
-            self._live.stop()
-
-    def notice(self, text: str) -> None:
-        """Print a line, above the live one where there is one."""
-        if self._live is not None:
-            self._live.console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
-        else:
-            print(text, flush=True)
-
     def update(self, step: Step) -> None:
         """Show where things stand, if it is time to."""
-        now_s = time.monotonic()
         if self._done_before is None:
             self._done_before = _done(step)
         if said := self._change(step):
             self.notice(said)
-        if now_s < self._due_s:
-            return
-        line = " · ".join(self._parts(step, _done(step), _done(step) - self._done_before))
-        if self._live is None:
-            self._due_s = now_s + _PLAIN_S
-            print(line, flush=True)
-        else:
-            from rich.text import Text
-
-            self._due_s = now_s + _LIVE_S
-            self._live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
+        if self.due:
+            self.show(" · ".join(self._parts(step, _done(step), _done(step) - self._done_before)))
 
     def _change(self, step: Step) -> str:
         """Return what is to be said because the search goes another way than before."""
@@ -137,17 +101,6 @@ def print_result(result: Result) -> None:
         if last_line and last_line not in message:
             print(f"The last line that {'it' if failed == 1 else 'the first of them'} printed: {last_line}")
     print(f"All of it: {result.directory}", flush=True)
-
-
-def live() -> Live | None:
-    """Return a live line, or None where the terminal cannot rewrite one."""
-    from rich.console import Console
-    from rich.live import Live
-
-    console = Console()
-    if not console.is_terminal or console.is_dumb_terminal:
-        return None
-    return Live("starting", console=console, transient=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
 
 
 def _done(step: Step) -> int:

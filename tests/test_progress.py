@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from shadho_like import progress
+from shadho_like import live_lines
 from shadho_like.engine.base import EngineStatus
 from shadho_like.experiment import Step
 from shadho_like.phase import Phase
@@ -44,8 +44,8 @@ def step(done: int, *, failed: int = 0, best: Best | None = None, elapsed_s: flo
 @pytest.fixture
 def due(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every update is due."""
-    monkeypatch.setattr(progress, "_FIRST_S", 0.0)
-    monkeypatch.setattr(progress, "_PLAIN_S", 0.0)
+    monkeypatch.setattr(live_lines, "_FIRST_S", 0.0)
+    monkeypatch.setattr(live_lines, "_PLAIN_S", 0.0)
 
 
 @pytest.mark.usefixtures("due")

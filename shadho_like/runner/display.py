@@ -2,69 +2,27 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from shadho_like.engine.jobs import Jobs
-from shadho_like.progress import duration, live
+from shadho_like.live_lines import LiveLines
+from shadho_like.progress import duration
 
 if TYPE_CHECKING:
-    from rich.live import Live
-
     from shadho_like.runner.points import Point
     from shadho_like.runner.search_run import SearchRun
 
-_LIVE_S, _PLAIN_S, _FIRST_S = 0.25, 20.0, 2.0
 _MOST_POINTS = 4
 
 
-class Display:
+class Display(LiveLines):
     """Shows running searches on standard output; a context manager."""
-
-    def __init__(self) -> None:
-        self._live: Live | None = None
-        self._due_s = time.monotonic() + _FIRST_S
-
-    def __enter__(self) -> Display:
-        if sys.stdout.isatty():
-            self._live = live()
-        if self._live is not None:
-            self._live.start()
-            self._due_s = 0.0
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
-
-    def patience_s(self, longest_s: float) -> float:
-        """Return how long nothing need be shown."""
-        return max(0.0, min(longest_s, self._due_s - time.monotonic()))
-
-    def notice(self, text: str) -> None:
-        """Print a line, above the live ones where there are any."""
-        if self._live is not None:
-            self._live.console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
-        else:
-            print(text, flush=True)
 
     def update(self, runs: Sequence[SearchRun], jobs: Jobs) -> None:
         """Show where the searches stand, if it is time to."""
-        now_s = time.monotonic()
-        if now_s < self._due_s:
-            return
-        lines = [" · ".join(parts(run, jobs, len(runs))) for run in runs]
-        if self._live is None:
-            self._due_s = now_s + _PLAIN_S
-            print("\n".join(lines), flush=True)
-        else:
-            from rich.text import Text
-
-            self._due_s = now_s + _LIVE_S
-            self._live.update(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"), refresh=True)
+        if self.due:
+            self.show("\n".join(" · ".join(parts(run, jobs, len(runs))) for run in runs))
 
 
 def parts(run: SearchRun, jobs: Jobs, searches: int) -> Iterator[str]:

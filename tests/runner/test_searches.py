@@ -165,7 +165,7 @@ def test_answers_that_are_not_monotone_are_told(tmp_path: Path, capsys: pytest.C
 
 def test_what_is_shown_while_searches_run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_FIRST_S", "_PLAIN_S"):
-        monkeypatch.setattr(f"shadho_like.runner.display.{name}", 0.0)
+        monkeypatch.setattr(f"shadho_like.live_lines.{name}", 0.0)
     with imaginary(2):
         run_binary_searches([binary(tmp_path / "a", sweep_props={"seed": [1, 2]}, range=(0, 32))])
     shown = [line.partition(": ")[2] for line in capsys.readouterr().out.splitlines() if " · " in line]
