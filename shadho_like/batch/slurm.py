@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 
-from shadho_like.batch.base import BatchSystem, Place, WorkerJob, clock, lines
+from shadho_like.batch.base import BatchSystem, FactoryWords, Place, WorkerJob, clock, lines
 
 _PLACES = {
     "COMPLETING": Place.ENDING,
@@ -48,6 +48,19 @@ def _script(job: WorkerJob) -> str:
     )
 
 
+def _factory_options(job: WorkerJob) -> str:
+    """Return what the factory leaves out, memory too: some versions write it as two words."""
+    return shlex.join(
+        [
+            f"--job-name={job.job_name}",
+            *([f"--gres=gpu:{job.gpus}"] if job.gpus else []),
+            *([f"--mem={job.memory_mb}M"] if job.memory_mb else []),
+            *([f"--time={clock(job.time_s)}"] if job.time_s else []),
+            *(f"--signal=B:TERM@{job.notice_s}", "--no-requeue", *job.batch_options),
+        ]
+    )
+
+
 def _ids(said: str, count: int) -> tuple[str, ...]:
     match = re.search(r"^(\d+)(;.*)?$", said.strip(), re.MULTILINE)
     return tuple(f"{match[1]}_{number}" for number in range(1, count + 1)) if match else ()
@@ -76,4 +89,5 @@ SLURM = BatchSystem(
     remove=_remove,
     drain=_drain,
     script=_script,
+    factory=FactoryWords("slurm", _factory_options),
 )

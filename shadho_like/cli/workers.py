@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from shadho_like.batch import SYSTEMS
+from shadho_like.batch.factory import LOCAL
 from shadho_like.cli.said import said_plainly
 from shadho_like.errors import OptionError
 
@@ -21,9 +22,10 @@ def worker_commands() -> None:
 
 
 @worker_commands.command()
-@click.option("--batch", "system_name", required=True, type=click.Choice(list(SYSTEMS)), help="The batch system.")
+@click.option("--batch", "system_name", required=True, type=click.Choice([*SYSTEMS, LOCAL]), help="The batch system; local with --auto.")
 @click.option("--name", "search", required=True, help="The driver's config.workqueue.name.")
-@click.option("-n", "--count", type=click.IntRange(min=1), default=1, show_default=True, help="How many workers.")
+@click.option("-n", "--count", type=click.IntRange(min=1), help="How many workers.  [default: 1]")
+@click.option("--auto", metavar="MIN:MAX", help="Keep as many workers as there is work, within these limits, until they are drained.")
 @click.option("--gpus", type=click.IntRange(min=0), default=0, show_default=True, help="GPUs of each worker.")
 @click.option("--cores", type=click.IntRange(min=1), default=1, show_default=True, help="Processor cores of each worker.")
 @click.option("--memory", help="Memory of each worker, such as 16G.  [default: the queue's]")
@@ -36,7 +38,8 @@ def worker_commands() -> None:
 def submit(
     system_name: str,
     search: str,
-    count: int,
+    count: int | None,
+    auto: str | None,
     gpus: int,
     cores: int,
     memory: str | None,
@@ -57,10 +60,10 @@ def submit(
     from shadho_like.paths import shadho_home
 
     with said_plainly():
-        system = workers.system_of(system_name)
+        _check_number(system_name, count, auto)
         job = WorkerJob(
             search=search,
-            count=count,
+            count=count or 1,
             worker=worker or _wq_worker(),
             home=str(shadho_home().absolute()),
             logs=str(record.folder(search).absolute() / "logs"),
@@ -72,12 +75,40 @@ def submit(
             batch_options=batch_options,
             worker_options=worker_options,
         )
+        if auto is not None:
+            _submit_auto(system_name, auto, job, dry_run=dry_run)
+            return
+        system = workers.system_of(system_name)
         if dry_run:
             click.echo(system.script(job), nl=False)
             return
         made = workers.submit(system, job)
         click.echo(f"{made.script} prints to {job.logs}", err=True)
         click.echo("\n".join(made.ids))
+
+
+def _check_number(system_name: str, count: int | None, auto: str | None) -> None:
+    """Refuse what does not say how many workers there are to be, and where.
+
+    Raises:
+        OptionError: as it says.
+    """
+    if auto is not None and count is not None:
+        raise OptionError(f"-n {count} and --auto {auto}: give a number of workers, or have as many as there is work")
+    if auto is None and system_name == LOCAL:
+        raise OptionError("--batch local goes with --auto MIN:MAX; one worker of this machine is started with wq_worker -M NAME")
+
+
+def _submit_auto(system_name: str, limits: str, job: WorkerJob, *, dry_run: bool) -> None:
+    from shadho_like.batch import auto
+
+    wish = auto.wished(system_name, limits, job)
+    if dry_run:
+        click.echo(auto.preview(wish), nl=False)
+        return
+    folder, standing = auto.begin(wish)
+    click.echo(f"{folder.log} tells what is submitted, and {job.logs} what the workers print", err=True)
+    click.echo(f"process {standing.pid}")
 
 
 @worker_commands.command()
@@ -87,14 +118,17 @@ def status(name: str) -> None:
 
     Example: shadho workers status digits
     """
-    from shadho_like.batch import workers
+    from shadho_like.batch import auto, workers
 
     with said_plainly():
-        there = workers.found(name)
-        click.echo(f"{name}: {workers.summary([place for each in there for place in each.places.values()])}")
-        for each in there:
-            for worker, place in each.places.items():
-                click.echo(f"{each.submission.system} {worker}  {place.value}")
+        there, kept = workers.found(name), auto.newest(name)
+        listed = [(each.submission.system, *worker) for each in there for worker in each.places.items()]
+        listed += [(kept.wish().system, *worker) for worker in auto.places(kept).items()] if kept else []
+        click.echo(f"{name}: {workers.summary([place for *_, place in listed])}")
+        if kept:
+            click.echo(auto.described(kept))
+        for system, worker, place in listed:
+            click.echo(f"{system} {worker}  {place.value}")
 
 
 @worker_commands.command()
@@ -105,11 +139,12 @@ def scale(name: str, count: int) -> None:
 
     Example: shadho workers scale digits 20
     """
-    from shadho_like.batch import workers
+    from shadho_like.batch import auto, workers
 
     with said_plainly():
+        kept = auto.scale(name, count)
         new, drained = workers.scale(name, count)
-        said = [f"submitted {' '.join(new)}"] if new else [f"drained {' '.join(drained)}"] if drained else []
+        said = [f"submitted {' '.join(new)}"] if new else [f"drained {' '.join([*kept, *drained])}"] if kept or drained else []
         click.echo("\n".join(said) or f"{name} has {count} already")
 
 
@@ -120,11 +155,11 @@ def drain(name: str) -> None:
 
     Example: shadho workers drain digits
     """
-    from shadho_like.batch import workers
+    from shadho_like.batch import auto, workers
 
     with said_plainly():
-        there = workers.drain(name)
-        click.echo(f"{name}: {workers.summary([place for each in there for place in each.places.values()])}; told to end")
+        places = [*auto.drain(name).values(), *(place for each in workers.drain(name) for place in each.places.values())]
+        click.echo(f"{name}: {workers.summary(places)}; told to end")
 
 
 @worker_commands.command()
