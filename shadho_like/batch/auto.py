@@ -93,18 +93,22 @@ def newest(search: str) -> FactoryFolder | None:
     return FactoryFolder.newest(search)
 
 
-def drain(search: str) -> dict[str, Place]:
-    """Have the workers of a search that are kept let their trials end, and no more be submitted; return where they were."""
+def drain(search: str) -> dict[str, Place] | None:
+    """Have the workers of a search that are kept let their trials end, and no more be submitted.
+
+    Returns:
+        Where they were; None where none are kept.
+    """
     folder = live(search)
     if folder is None:
-        return {}
+        return None
     there = places(folder)
     folder.drain()
     return there
 
 
-def scale(search: str, count: int) -> dict[str, Place]:
-    """Drain the workers that are kept where there are to be none.
+def scale(search: str, count: int) -> dict[str, Place] | None:
+    """Drain the workers that are kept where there are to be none; return as `drain` does.
 
     Raises:
         OptionError: there are to be some, and how many there are is not the user's to say now.

@@ -77,12 +77,13 @@ class Keeper:
         return self._process.stdout
 
     def _watch(self) -> None:
-        ready = select.select([self._door, self._output], [], [], _STEP_S)[0]
-        if self._output in ready:
-            *lines, self._text = (self._text + os.read(self._output.fileno(), _READ_BYTES)).split(b"\n")
+        door, output = self._door.fileno(), self._output.fileno()
+        ready = select.select([door, output], [], [], _STEP_S)[0]
+        if output in ready:
+            *lines, self._text = (self._text + os.read(output, _READ_BYTES)).split(b"\n")
             for line in lines:
                 self._hear(line.decode("utf-8", "replace").strip())
-        if self._door in ready:
+        if door in ready:
             with suppress(OSError, TimeoutError):
                 self._answer()
 
@@ -126,10 +127,8 @@ class Keeper:
             self._process.communicate(timeout=_END_S)
 
     def _stand(self, standing: Standing) -> None:
-        if standing != self._standing:
-            driver = "" if standing.driver else ", no driver"
-            if standing.wanted is not None:
-                _say(f"{standing.wanted} workers wanted, {standing.submitted} submitted{driver}")
+        if standing.wanted is not None and (standing.wanted, standing.submitted) != (self._standing.wanted, self._standing.submitted):
+            _say(f"{standing.wanted} workers wanted, {standing.submitted} submitted{'' if standing.driver else ', no driver answers'}")
         self._standing = standing
         self._folder.stand(standing)
 

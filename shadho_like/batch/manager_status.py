@@ -1,5 +1,6 @@
 """How a running driver's manager stands, as it tells whoever asks: its tasks and its workers. Work Queue's own tools do not
-know its password, so they cannot ask."""
+know its password, so they cannot ask.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +12,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from shadho_like import rendezvous
 from shadho_like.errors import WorldError
 
 _PATIENCE_S = 10.0
 _LARGEST_ANSWER = 16 * 1024 * 1024
+_LARGEST_LINE = 4096
 _PASSWORDS = "auth password sha1"
 
 
@@ -49,42 +51,51 @@ def ask(name: str) -> ManagerStatus | None:
 
 
 def _asked(host: str, port: int, password_file: str | None) -> dict[str, Any]:
-    with socket.create_connection((host, port), _PATIENCE_S) as link, link.makefile("rwb") as stream:
+    with socket.create_connection((host, port), _PATIENCE_S) as link:
+        talk = _Talk(link)
         if password_file is not None:
-            _know_each_other(stream, Path(password_file).read_bytes())
-        _say(stream, "queue_status")
-        answer = json.loads(stream.read(_LARGEST_ANSWER))[0]
+            _know_each_other(talk, Path(password_file).read_bytes())
+        talk.say("queue_status")
+        answer = json.loads(talk.rest())[0]
     if not isinstance(answer, dict):
         raise TypeError(answer)
     return answer
 
 
-def _know_each_other(stream: BinaryIO, password: bytes) -> None:
+class _Talk:
+    """Lines to and from the other side."""
+
+    def __init__(self, link: socket.socket) -> None:
+        self._link = link
+        self._lines = link.makefile("rb")
+
+    def say(self, line: str) -> None:
+        self._link.sendall(line.encode() + b"\n")
+
+    def hear(self) -> str:
+        return self._lines.readline(_LARGEST_LINE).decode("ascii").rstrip("\n")
+
+    def rest(self) -> bytes:
+        return self._lines.read(_LARGEST_ANSWER)
+
+
+def _know_each_other(talk: _Talk, password: bytes) -> None:
     """Show the other side that this one knows the password, and have it shown, as Work Queue's workers do.
 
     Raises:
         PermissionError: it knows another one.
     """
-    ours = secrets.token_hex(32).encode()
-    _say(stream, _PASSWORDS)
-    _say(stream, ours.decode())
-    same_way, theirs = _hear(stream), _hear(stream)
-    _say(stream, _proof(password, theirs))
-    knows = _hear(stream) == _proof(password, ours).encode()
-    _say(stream, "ok" if knows else "failure")
-    if same_way != _PASSWORDS.encode() or not knows or _hear(stream) != b"ok":
+    ours = secrets.token_hex(32)
+    talk.say(_PASSWORDS)
+    talk.say(ours)
+    same_way, theirs = talk.hear() == _PASSWORDS, talk.hear()
+    talk.say(_proof(password, theirs))
+    knows = talk.hear() == _proof(password, ours)
+    talk.say("ok" if knows else "failure")
+    if not same_way or not knows or talk.hear() != "ok":
         raise PermissionError
 
 
-def _proof(password: bytes, challenge: bytes) -> str:
+def _proof(password: bytes, challenge: str) -> str:
     # The protocol's own hash; the password is 32 random bytes.
-    return hashlib.sha1(password + b" " + challenge, usedforsecurity=False).hexdigest()
-
-
-def _say(stream: BinaryIO, line: str) -> None:
-    stream.write(line.encode() + b"\n")
-    stream.flush()
-
-
-def _hear(stream: BinaryIO) -> bytes:
-    return stream.readline(4096).rstrip(b"\n")
+    return hashlib.sha1(password + b" " + challenge.encode(), usedforsecurity=False).hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,9 @@ from shadho_like.batch import SYSTEMS
 from shadho_like.batch.factory import LOCAL
 from shadho_like.cli.said import said_plainly
 from shadho_like.errors import OptionError
+
+if TYPE_CHECKING:
+    from shadho_like.batch.base import WorkerJob
 
 _SEARCH = click.argument("name")
 
@@ -144,7 +148,8 @@ def scale(name: str, count: int) -> None:
     with said_plainly():
         kept = auto.scale(name, count)
         new, drained = workers.scale(name, count)
-        said = [f"submitted {' '.join(new)}"] if new else [f"drained {' '.join([*kept, *drained])}"] if kept or drained else []
+        said = [f"submitted {' '.join(new)}"] if new else [f"drained {' '.join(drained)}"] if drained else []
+        said += [] if kept is None else [f"kept by --auto: {workers.summary(list(kept.values()))}; told to end"]
         click.echo("\n".join(said) or f"{name} has {count} already")
 
 
@@ -158,7 +163,7 @@ def drain(name: str) -> None:
     from shadho_like.batch import auto, workers
 
     with said_plainly():
-        places = [*auto.drain(name).values(), *(place for each in workers.drain(name) for place in each.places.values())]
+        places = [*(auto.drain(name) or {}).values(), *(place for each in workers.drain(name) for place in each.places.values())]
         click.echo(f"{name}: {workers.summary(places)}; told to end")
 
 
