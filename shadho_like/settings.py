@@ -24,6 +24,7 @@ class WorkQueueSettings:
         password_file: a file whose contents workers must know; by default one is made for the search's name.
         catalog: a catalog server, host:port; nothing is announced anywhere without one.
         python: the interpreter that evaluates callables on workers.
+        environment: what trials run in on workers: an archive that `shadho workers pack` made, or a folder that every machine sees.
         cores: processor cores that one task needs.
         memory: memory that one task needs, in MiB.
         disk: room on the disk that one task needs, in MiB.
@@ -38,6 +39,7 @@ class WorkQueueSettings:
     password_file: str | None = None
     catalog: str | None = None
     python: str | None = None
+    environment: str | None = None
     cores: int | None = None
     memory: int | None = None
     disk: int | None = None
@@ -80,6 +82,7 @@ class WorkQueueSettings:
             catalog=self.catalog,
             password_file=self.password_file or str(rendezvous.password_file(name)),
             python=self.python,
+            environment=self.environment,
         )
 
 
@@ -159,6 +162,7 @@ _KEYS: Mapping[str, str] = {
     "password_file": _TEXT,
     "catalog": _CATALOG,
     "python": _TEXT,
+    "environment": _TEXT,
     "cores": _COUNT,
     "memory": _COUNT,
     "disk": _COUNT,

@@ -12,7 +12,7 @@ from shadho_like.errors import OptionError, WorldError
 from shadho_like.resources import Resources
 from shadho_like.settings import Settings
 
-KNOWN = "Known: address, catalog, cores, disk, gpu_memory, gpu_model, gpus, memory, name, password_file, port, python."
+KNOWN = "Known: address, catalog, cores, disk, environment, gpu_memory, gpu_model, gpus, memory, name, password_file, port, python."
 
 
 @pytest.fixture
@@ -147,3 +147,18 @@ def test_a_wrong_line_is_named(home: Path) -> None:
     assert said(path, text) == f"{start} 4: config has no section 'globl': Known: workqueue."
     assert said(path, "name = a\n").startswith(f"{path} cannot be read: File contains no section headers.")
     assert said(path, "[workqueue]\nname = a\nname = b\n").startswith(f"{path} cannot be read: While reading from")
+
+
+def test_an_environment_that_is_none_is_refused(home: Path) -> None:
+    (home / "here/notes.txt").write_text("none", encoding="utf-8")
+    said = {
+        "env.tar.gz": f"environment: there is no 'env.tar.gz' in {home}/here; shadho workers pack makes one",
+        ".": "environment: '.' is a folder without bin/python, and so no environment",
+        "notes.txt": "environment: 'notes.txt' is no tar archive; shadho workers pack makes one, and so does conda-pack",
+    }
+    for value, text in said.items():
+        workqueue = Settings().workqueue
+        workqueue.environment = value
+        with pytest.raises(OptionError) as caught:
+            workqueue.engine_options("sin")
+        assert str(caught.value) == text

@@ -11,6 +11,7 @@ import click
 
 from shadho_like.batch import SYSTEMS
 from shadho_like.batch.factory import LOCAL
+from shadho_like.cli.pack import pack
 from shadho_like.cli.said import said_plainly
 from shadho_like.errors import OptionError
 
@@ -23,6 +24,9 @@ _SEARCH = click.argument("name")
 @click.group("workers")
 def worker_commands() -> None:
     """Put workers into a cluster's queue, see them, and take them out."""
+
+
+worker_commands.add_command(pack)
 
 
 @worker_commands.command()

@@ -97,7 +97,7 @@ class WorkQueueEngine:
         self._launch = launch
         if launch.checkpoints is not None:
             checkpoint.make_root(launch.checkpoints)
-        self._files = TaskFiles(launch, self._options.python)
+        self._files = TaskFiles(launch, self._options)
         self._classes = TaskClasses(launch)
         self._reporting = Reporting(self.now, safe=launch.checkpoints is not None)
         self._files.make()
