@@ -12,7 +12,7 @@ from shadho_like.errors import OptionError, WorldError
 from shadho_like.resources import Resources
 from shadho_like.settings import Settings
 
-KNOWN = "Known: address, catalog, cores, disk, environment, gpu_memory, gpu_model, gpus, memory, name, password_file, port, python."
+KNOWN = "Known: address, catalog, cores, disk, environment, gpu_memory, gpu_model, gpus, memory, name, password_file, port, python, ssl, ssl_cert, ssl_key."
 
 
 @pytest.fixture
@@ -162,3 +162,20 @@ def test_an_environment_that_is_none_is_refused(home: Path) -> None:
         with pytest.raises(OptionError) as caught:
             workqueue.engine_options("sin")
         assert str(caught.value) == text
+
+
+def test_ssl_is_switched_on_in_a_file_and_its_files_go_together(home: Path) -> None:
+    (home / "here/.shadhorc").write_text("[workqueue]\nssl = yes\n", encoding="utf-8")
+    options = Settings.load().workqueue.engine_options("sin")
+    assert options.ssl is not None
+    assert [Path(file).name for file in options.ssl] == ["sin.key.pem", "sin.cert.pem"]
+    assert Path(options.ssl[0]).stat().st_mode & 0o777 == 0o600
+    assert Settings.load().workqueue.engine_options("sin") == options
+    assert said(home / "here/.shadhorc", "[workqueue]\nssl = perhaps\n").endswith("config.workqueue.ssl takes True or False, not 'perhaps'")
+    workqueue = Settings().workqueue
+    workqueue.ssl_key = "key.pem"
+    with pytest.raises(OptionError, match="ssl_key and ssl_cert go together"):
+        workqueue.engine_options("sin")
+    workqueue.ssl_cert = "cert.pem"
+    with pytest.raises(OptionError, match="ssl: there is no file 'key.pem' in "):
+        workqueue.engine_options("sin")

@@ -46,6 +46,7 @@ class Rendezvous:
         machine: where `pid` and the loopback address mean the driver's own.
         pid_started: tells `pid` from a later process of that number.
         jobs_per_gpu: how many of its trials may share a GPU.
+        ssl: whether its manager speaks SSL.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Rendezvous:
     machine: str
     pid_started: int
     jobs_per_gpu: int = 1
+    ssl: bool = False
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -66,7 +68,7 @@ class Rendezvous:
 
 
 def publish(
-    home: str, name: str, host: str, port: int, run: str, password_file: str | None = None, jobs_per_gpu: int = 1
+    home: str, name: str, host: str, port: int, run: str, password_file: str | None = None, jobs_per_gpu: int = 1, ssl: bool = False
 ) -> str:
     """Write this process's file and return its path.
 
@@ -78,7 +80,7 @@ def publish(
     pid = os.getpid()
     started = process_started(pid) or 0
     password = os.path.abspath(password_file) if password_file else None
-    entry = Rendezvous(name, host, port, pid, run, time.time(), password, this_machine(), started, jobs_per_gpu)
+    entry = Rendezvous(name, host, port, pid, run, time.time(), password, this_machine(), started, jobs_per_gpu, ssl)
     try:
         _make_folders(home, folder)
         _write(folder, path, {"version": VERSION, **asdict(entry)})

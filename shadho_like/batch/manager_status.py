@@ -8,14 +8,16 @@ import hashlib
 import json
 import secrets
 import socket
+import ssl
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from shadho_like import rendezvous
 from shadho_like.errors import WorldError
+from shadho_like.rendezvous import Rendezvous
 
 _PATIENCE_S = 10.0
 _LARGEST_ANSWER = 16 * 1024 * 1024
@@ -46,20 +48,31 @@ def ask(name: str) -> ManagerStatus | None:
         for driver in rendezvous.find(name):
             for host in driver.addresses:
                 with suppress(OSError, ValueError, LookupError):
-                    return ManagerStatus(_asked(host, driver.port, driver.password_file), driver.jobs_per_gpu)
+                    return ManagerStatus(_asked(host, driver), driver.jobs_per_gpu)
     return None
 
 
-def _asked(host: str, port: int, password_file: str | None) -> dict[str, Any]:
-    with socket.create_connection((host, port), _PATIENCE_S) as link:
+def _asked(host: str, driver: Rendezvous) -> dict[str, Any]:
+    with ExitStack() as stack:
+        link = stack.enter_context(socket.create_connection((host, driver.port), _PATIENCE_S))
+        if driver.ssl:
+            link = stack.enter_context(_encrypted(link))
         talk = _Talk(link)
-        if password_file is not None:
-            _know_each_other(talk, Path(password_file).read_bytes())
+        if driver.password_file is not None:
+            _know_each_other(talk, Path(driver.password_file).read_bytes())
         talk.say("queue_status")
         answer = json.loads(talk.rest())[0]
     if not isinstance(answer, dict):
         raise TypeError(answer)
     return answer
+
+
+def _encrypted(link: socket.socket) -> ssl.SSLSocket:
+    context = ssl.create_default_context()
+    # Nobody vouches for the certificate, which was made for this search; who is there is told by the password.
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context.wrap_socket(link)
 
 
 class _Talk:

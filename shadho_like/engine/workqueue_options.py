@@ -25,6 +25,7 @@ class WorkQueueOptions:
         python: the interpreter that evaluates callables on workers; None for the environment's, or a worker's own choice.
         environment: what trials run in: an archive that `shadho workers pack` or conda-pack made, or the folder of an environment that
             every machine sees; None for a worker's own.
+        ssl: the files with the key and the certificate of a manager that speaks SSL; None for one that does not.
 
     Raises:
         OptionError: one of them cannot be.
@@ -37,6 +38,7 @@ class WorkQueueOptions:
     password_file: str | None = None
     python: str | None = None
     environment: str | None = None
+    ssl: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
         if not self.name or not self.name.isprintable():
@@ -51,6 +53,9 @@ class WorkQueueOptions:
         if self.password_file is not None and not Path(self.password_file).is_file():
             raise OptionError(f"password_file: there is no file {self.password_file!r} in {Path.cwd()}")
 
+        for file in self.ssl or ():
+            if not Path(file).is_file():
+                raise OptionError(f"ssl: there is no file {file!r} in {Path.cwd()}; ssl = True makes a key and a certificate")
         self._check_environment()
 
     def _check_environment(self) -> None:
