@@ -135,15 +135,15 @@ def answer(status: ManagerStatus | None, job: WorkerJob, limits: Limits, submitt
     of them count as connected here, or half of the workers would never be asked for while the queue is full. So too it is kept from
     submitting any while it drains.
     """
+    numbers = status.numbers if status else {}
     connected = max(status["workers"] if status else 0, submitted)
     return {
-        "type": "wq_master",
+        # Its version and protocol, without which the factory takes it for one that it cannot serve.
+        **{name: value for name, value in numbers.items() if not name.startswith(("tasks_", "capacity_", "workers"))},
         "project": job.search,
-        "port": status["port"] if status else 0,
         "tasks_waiting": 0 if draining else wanted(status, job),
         "tasks_running": 0,
         "tasks_on_workers": 0,
         "tasks_left": 0,
-        "tasks_complete": status["tasks_complete"] if status else 0,
         "workers": submitted + limits.most if draining else connected,
     }

@@ -20,7 +20,7 @@ from typing import IO
 
 from shadho_like.batch import factory
 from shadho_like.batch.factory_record import FactoryFolder, Standing, ended
-from shadho_like.batch.manager_status import ask
+from shadho_like.batch.manager_status import ManagerStatus, ask
 from shadho_like.batch.workers import factory_words
 from shadho_like.errors import ShadhoError
 
@@ -40,6 +40,7 @@ class Keeper:
         self._folder = folder
         self._wish = folder.wish()
         self._standing = Standing.begin()
+        self._status: ManagerStatus | None = None
         self._expected = 0
         self._text = b""
         self._why = ""
@@ -92,10 +93,11 @@ class Keeper:
         with self._door.accept()[0] as link:
             link.settimeout(_ASKED_S)
             link.recv(_READ_BYTES)
-            status = ask(self._wish.job.search)
+            status, draining = ask(self._wish.job.search), self._folder.draining
             self._stand(replace(self._standing, driver=status is not None))
-            if status is not None or self._folder.draining:
-                said = factory.answer(status, self._wish.job, self._wish.limits, self._expected, draining=self._folder.draining)
+            self._status = status or self._status
+            if status is not None or draining:
+                said = factory.answer(self._status, self._wish.job, self._wish.limits, self._expected, draining=draining)
                 link.sendall(json.dumps([said]).encode() + b"\n")
 
     def _hear(self, line: str) -> None:

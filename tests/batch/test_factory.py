@@ -46,6 +46,11 @@ def test_workers_of_a_full_queue_count_as_connected() -> None:
     assert (said["tasks_waiting"], said["workers"]) == (10, 6)
 
 
+def test_the_factory_hears_which_protocol_the_manager_speaks() -> None:
+    said = answer(ManagerStatus({"protocol": 11, "tasks_total_cores": 9, "type": "wq_master"}, 1), job(), Limits(0, 2), 0, draining=False)
+    assert (said["protocol"], said["type"], "tasks_total_cores" in said) == (11, "wq_master", False)
+
+
 def test_a_factory_that_drains_submits_nothing() -> None:
     limits, submitted = Limits(5, 20), 3
     said = answer(None, job(), limits, submitted, draining=True)
