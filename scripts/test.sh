@@ -45,6 +45,20 @@ if ! has_slurm; then
     echo "Slurm is not installed, so its tests cannot run. Debian, Ubuntu: apt-get install slurm-wlm" >&2
 fi
 
+has_grid_engine() {
+    [ -x /usr/lib/gridengine/sge_qmaster ] && [ -x /usr/lib/gridengine/sge_execd ] && [ -x /usr/lib/gridengine/qsub ]
+}
+
+if ! has_grid_engine && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "installing Grid Engine"
+    (DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends \
+        gridengine-master gridengine-exec gridengine-client </dev/null >/dev/null)
+fi
+if ! has_grid_engine; then
+    echo "Grid Engine is not installed, so its tests cannot run. Debian, Ubuntu: apt-get install gridengine-master" >&2
+    echo "gridengine-exec gridengine-client" >&2
+fi
+
 bash scripts/check.sh
 checked=$?
 echo "== pytest"

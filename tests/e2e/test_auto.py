@@ -100,17 +100,17 @@ def _tasks(environment: Environment) -> int:
 
 
 def test_a_drained_worker_hands_its_training_on(tmp_path: Path, user: Environment) -> None:
-    _hand_on(tmp_path, user, "local", *SMALL)
+    hand_on(tmp_path, user, "local", *SMALL)
 
 
 def test_on_slurm_too(tmp_path: Path, user: Environment) -> None:
     need_slurm()
     (tmp_path / "slurm").mkdir()
     with running_slurm(tmp_path / "slurm", user) as slurm:
-        _hand_on(tmp_path, slurm.environment, "slurm", "--memory", "500M", "--worker-option=--disk=500", "--time", "10", "--gpus", "1")
+        hand_on(tmp_path, slurm.environment, "slurm", "--memory", "500M", "--worker-option=--disk=500", "--time", "10", "--gpus", "1")
 
 
-def _hand_on(tmp_path: Path, user: Environment, *batch: str) -> None:
+def hand_on(tmp_path: Path, user: Environment, *batch: str) -> None:
     sign = tmp_path / "sign"
     (tmp_path / "driver.py").write_text(LONG)
     (tmp_path / "train.py").write_text(f"SIGN = {str(sign)!r}\n{TRAIN}")
