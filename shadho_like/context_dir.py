@@ -17,6 +17,7 @@ from pathlib import Path
 import shadho_checkpoint
 import shadho_worker
 
+from shadho_like.context_command import ARCHIVE_FILE
 from shadho_like.context_ignore import IGNORE_FILES, ignore_line, is_a_searchs, never_travels, read_ignored
 from shadho_like.errors import OptionError, WorldError
 
@@ -28,7 +29,7 @@ _TRIALS_OWN = frozenset(
         *(shadho_worker.HYPERPARAMETERS_FILE, shadho_worker.TRIAL_FILE, shadho_worker.RESULT_FILE, shadho_worker.EVENTS_FILE),
         *(shadho_worker.LOG_FILE, shadho_worker.BATCH_FILE, shadho_worker.RESULTS_FILE, shadho_worker.OBJECTIVE_FILE),
         *(shadho_checkpoint.ARCHIVE_FILE, shadho_checkpoint.INCOMING_FILE, *shadho_worker.MODULES),
-        *("shadho_launch.sh", "shadho_context.tar"),
+        *("shadho_launch.sh", ARCHIVE_FILE),
     )
 )
 _MOST_SHOWN = 10
