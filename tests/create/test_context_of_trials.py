@@ -57,8 +57,10 @@ def test_each_trial_has_the_context(context: Path, engine: str) -> None:
     for trial in result.trials:
         assert trial.metric == 42
         assert trial.metrics["said"] == "it is"
-        assert {"lib", "report.py", "startup-hook.sh", "hyperparameters.json"} <= set(trial.metrics["here"])
-        assert ARCHIVE_FILE not in trial.metrics["here"]
+        here = trial.metrics["here"]
+        assert isinstance(here, list)
+        assert {"lib", "report.py", "startup-hook.sh", "hyperparameters.json"} <= set(here)
+        assert ARCHIVE_FILE not in here
         assert (result.directory / f"trials/{trial.number:06d}/output.log").read_text() == "hello\n"
 
 
