@@ -9,11 +9,10 @@ from typing import Any
 
 import click
 
+from shadho_like.cli.reference import EXPERIMENT, NUMBER
 from shadho_like.cli.said import said_plainly
 from shadho_like.events import Action
 
-_DIRECTORY = click.argument("directory", type=click.Path(path_type=Path))
-_NUMBER = click.argument("number", type=click.IntRange(min=0))
 
 
 @click.group("trial")
@@ -22,8 +21,8 @@ def trial_commands() -> None:
 
 
 @trial_commands.command()
-@_DIRECTORY
-@_NUMBER
+@EXPERIMENT
+@NUMBER
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def explain(directory: Path, number: int, *, as_json: bool) -> None:
     """Tell the story of trial NUMBER: why it was created, promoted, stopped, retried, lost, with times.
@@ -41,14 +40,14 @@ def explain(directory: Path, number: int, *, as_json: bool) -> None:
 
 
 @trial_commands.command()
-@_DIRECTORY
-@_NUMBER
+@EXPERIMENT
+@NUMBER
 def kill(directory: Path, number: int) -> None:
     """End trial NUMBER at once; the search goes on without it.
 
     Example: shadho trial kill experiments/sin 7
     """
-    from shadho_like.cli.experiment import ask
+    from shadho_like.cli.steering import ask
     from shadho_like.errors import OptionError
     from shadho_like.journal import JournalReader
 
@@ -61,8 +60,8 @@ def kill(directory: Path, number: int) -> None:
 
 
 @trial_commands.command()
-@_DIRECTORY
-@_NUMBER
+@EXPERIMENT
+@NUMBER
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def describe(directory: Path, number: int, *, as_json: bool) -> None:
     """Print what is known of trial NUMBER, with its attempts.
