@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from shadho_like.cli import steering
+from shadho_like.cli import describe, listing, logs, put_away, steering, wait
 
 
 @click.group("experiment")
@@ -15,8 +15,19 @@ def experiment_commands() -> None:
     """
 
 
-experiment_commands.add_command(steering.activate)
-experiment_commands.add_command(steering.cancel)
-experiment_commands.add_command(steering.go_on)
-experiment_commands.add_command(steering.kill)
-experiment_commands.add_command(steering.pause)
+for command in (
+    describe.config,
+    describe.describe,
+    listing.list_experiments,
+    logs.experiment_logs,
+    put_away.archive,
+    put_away.delete,
+    put_away.unarchive,
+    steering.activate,
+    steering.cancel,
+    steering.go_on,
+    steering.kill,
+    steering.pause,
+    wait.wait,
+):
+    experiment_commands.add_command(command)

@@ -12,6 +12,7 @@ import click
 
 from shadho_like import __version__
 from shadho_like.cli.checkpoint import checkpoint_commands
+from shadho_like.cli.completion import completion
 from shadho_like.cli.experiment import experiment_commands
 from shadho_like.cli.reference import EXPERIMENT
 from shadho_like.cli.said import said_plainly
@@ -31,6 +32,7 @@ def cli() -> None:
 
 
 cli.add_command(checkpoint_commands)
+cli.add_command(completion)
 cli.add_command(experiment_commands)
 cli.add_command(trial_commands)
 cli.add_command(worker_commands)

@@ -10,7 +10,7 @@ from click.shell_completion import CompletionItem
 from shadho_like.cli.said import said_plainly
 
 
-class ExperimentReference(click.ParamType):
+class ExperimentReference(click.ParamType):  # type: ignore[type-arg]
     """An experiment that is here; its value is the directory."""
 
     name = "experiment"
@@ -31,7 +31,7 @@ class ExperimentReference(click.ParamType):
         return [CompletionItem(incomplete, type="dir"), *known_ids(incomplete)]
 
 
-class IdOrDirectory(click.ParamType):
+class IdOrDirectory(click.ParamType):  # type: ignore[type-arg]
     """An experiment that need not be here any more; its value is what was typed."""
 
     name = "experiment"

@@ -130,6 +130,14 @@ class JournalReader:
             yield from (Record(*row) for row in page)
             after = page[-1][0]
 
+    def last_turn(self) -> int:
+        """Return the number of the last turn."""
+        return int(self._rows("SELECT coalesce(max(number), 0) FROM turns")[0][0])
+
+    def running_trials(self) -> set[int]:
+        """Return the numbers of the trials of which an attempt runs."""
+        return {number for (number,) in self._rows("SELECT number FROM trials WHERE state = 'RUNNING'")}
+
     def attempts(self, trial: int) -> list[dict[str, Any]]:
         """Return a trial's attempts, oldest first, as column name to value."""
         cursor = self._db.execute("SELECT * FROM attempts WHERE trial = ? ORDER BY attempt", (trial,))
