@@ -34,7 +34,7 @@ def checkpoint_commands() -> None:
 def list_checkpoints(directory: Path, trial: int | None, *, everything: bool, as_json: bool) -> None:
     """Print the checkpoints of the search EXPERIMENT, a line each.
 
-    Example: shadho checkpoint list experiments/asha_digits
+    Example: shadho checkpoint list experiments/digits
     """
     from shadho_like.journal import JournalReader
 
@@ -52,7 +52,7 @@ def list_checkpoints(directory: Path, trial: int | None, *, everything: bool, as
 def describe(directory: Path, checkpoint: str, *, as_json: bool) -> None:
     """Print what is known of the checkpoint ID, and whether its files are there as it was saved.
 
-    Example: shadho checkpoint describe experiments/asha_digits 12.1.3
+    Example: shadho checkpoint describe experiments/digits 7.1.1
     """
     from shadho_checkpoint import CheckpointError
 
@@ -81,7 +81,7 @@ def download(directory: Path, checkpoint: str, target: Path | None) -> None:
 
     Nothing is copied unless every file is as it was saved.
 
-    Example: shadho checkpoint download experiments/asha_digits 12.1.3 best
+    Example: shadho checkpoint download experiments/digits 7.1.1 best
     """
     from shadho_checkpoint import CheckpointError
 
@@ -114,7 +114,7 @@ def download(directory: Path, checkpoint: str, target: Path | None) -> None:
 def delete(directory: Path, checkpoints: tuple[str, ...]) -> None:
     """Delete checkpoints. What the search needs to go on stays, and so does everything while its driver runs.
 
-    Example: shadho checkpoint delete experiments/asha_digits 12.1.3 13.1.1
+    Example: shadho checkpoint delete experiments/digits 6.1.1 7.1.1
     """
     from shadho_like import checkpoint as storage
     from shadho_like.checkpoint_policy import CheckpointId

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from shadho_like.cli import describe, listing, logs, put_away, steering, wait
+from shadho_like.cli import describe, listing, logs, put_away, setting, steering, wait
 
 
 @click.group("experiment")
@@ -23,6 +23,7 @@ for command in (
     put_away.archive,
     put_away.delete,
     put_away.unarchive,
+    setting.set_,
     steering.activate,
     steering.cancel,
     steering.go_on,

@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,27 +102,40 @@ def go_on(directory: Path, max_trials: int | None, max_length: int | None) -> No
 
 def ask(directory: Path, action: Action, trial: int | None = None) -> None:
     """Leave a request, and say what came of it."""
-    from shadho_like import requests
     from shadho_like.journal import JournalReader
-    from shadho_like.paths import ExperimentPaths
 
     with said_plainly():
         with JournalReader(directory) as journal:
             _check(directory, journal.phase, action)
-            driver = journal.driver()
-        left = requests.leave(ExperimentPaths(directory.absolute()).requests, action, trial=trial)
-        if driver is None:
-            click.echo(f"no driver runs {directory}: the next one does it when it starts")
-            return
-        give_up_s = time.monotonic() + _PATIENCE_S
-        while left.exists() and time.monotonic() < give_up_s:
-            time.sleep(_LOOK_S)
-        who = f"the driver, process {driver['pid']} on {driver['host']},"
-        if left.exists():
-            click.echo(f"{who} has not answered yet; the request waits in {left.parent}")
-        else:
+        if leave(directory, action, trial=trial):
             with JournalReader(directory) as journal:
-                click.echo(f"{who} does it; the experiment is {journal.phase.value.lower()} now")
+                click.echo(f"the driver does it; the experiment is {journal.phase.value.lower()} now")
+
+
+def leave(directory: Path, action: Action, *, trial: int | None = None, keys: Mapping[str, int] | None = None) -> bool:
+    """Leave a request, and return whether a driver took it up; say so where none did.
+
+    Raises:
+        WorldError: the directory cannot be written.
+    """
+    from shadho_like import requests
+    from shadho_like.filelock import FileLock
+    from shadho_like.paths import ExperimentPaths
+
+    paths = ExperimentPaths(directory.absolute())
+    driver = FileLock.holder(paths.lock)
+    left = requests.leave(paths.requests, action, trial=trial, keys=keys)
+    if driver is None:
+        click.echo(f"no driver runs {directory}: the next one does it when it starts")
+        return False
+    give_up_s = time.monotonic() + _PATIENCE_S
+    while left.exists() and time.monotonic() < give_up_s:
+        time.sleep(_LOOK_S)
+    if left.exists():
+        who = f"process {driver.get('pid')} on {driver.get('host')}"
+        click.echo(f"the driver, {who}, has not answered yet; the request waits in {left.parent}")
+        return False
+    return True
 
 
 def _check(directory: Path, phase: Phase, action: Action) -> None:
