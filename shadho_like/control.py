@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from shadho_like import requests
-from shadho_like.events import Action, Continued, Ending, Event, PatienceEnded, Requested, RunStopping, StopReason
+from shadho_like.events import Action, Changed, Continued, Ending, Event, PatienceEnded, Requested, RunStopping, StopReason
 from shadho_like.phase import Phase
 from shadho_like.requests import Request
 from shadho_like.state import ExperimentState
@@ -146,7 +146,24 @@ class Control:
         if keys := {key: value for key, value in grown.items() if value > self._state.grown.get(key, 0)}:
             yield self._extension(now_s, keys)
         for request in self._requests():
-            yield self._requested(now_s, request)
+            if request.action is Action.SET:
+                yield from self._set(now_s, request.keys)
+            else:
+                yield self._requested(now_s, request)
+
+    def _set(self, now_s: float, keys: Mapping[str, int]) -> Iterator[Event | str]:
+        """Yield what another limit comes to: this run's own, and the search method's where that one would end it before."""
+        if keys.keys() != {"max_trials"}:
+            yield f"only max_trials can be set while a search runs, not {', '.join(sorted(keys)) or 'nothing'}"
+        elif self._state.phase.over:
+            yield "the experiment is over, and max_trials means nothing to it: see shadho experiment continue"
+        else:
+            limited = self._state.max_trials is not None
+            if limited:
+                yield Changed(now_s, keys["max_trials"])
+            more = self._extension(now_s, keys)
+            if isinstance(more, Continued) or not limited:
+                yield more
 
     def _requests(self) -> list[Request]:
         if time.monotonic() - self._looked_s < _LOOK_S:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from shadho_like.cli.reference import EXPERIMENT
 from shadho_like.cli.said import said_plainly
 from shadho_like.errors import OptionError, WorldError
 
 if TYPE_CHECKING:
     from shadho_like.journal import JournalReader
 
-_DIRECTORY = click.argument("directory", type=click.Path(path_type=Path))
 _ID = click.argument("checkpoint", metavar="ID")
 _THERE = ("KEPT", "LOST")
 _UNITS = ("B", "KB", "MB", "GB", "TB")
@@ -27,14 +27,14 @@ def checkpoint_commands() -> None:
 
 
 @checkpoint_commands.command("list")
-@_DIRECTORY
+@EXPERIMENT
 @click.option("--trial", type=click.IntRange(min=0), help="Only those of one trial.")
 @click.option("--all", "everything", is_flag=True, help="Also those that were deleted.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def list_checkpoints(directory: Path, trial: int | None, *, everything: bool, as_json: bool) -> None:
-    """Print the checkpoints of the search in DIRECTORY, a line each.
+    """Print the checkpoints of the search EXPERIMENT, a line each.
 
-    Example: shadho checkpoint list experiments/asha_digits
+    Example: shadho checkpoint list experiments/digits
     """
     from shadho_like.journal import JournalReader
 
@@ -46,13 +46,13 @@ def list_checkpoints(directory: Path, trial: int | None, *, everything: bool, as
 
 
 @checkpoint_commands.command()
-@_DIRECTORY
+@EXPERIMENT
 @_ID
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def describe(directory: Path, checkpoint: str, *, as_json: bool) -> None:
     """Print what is known of the checkpoint ID, and whether its files are there as it was saved.
 
-    Example: shadho checkpoint describe experiments/asha_digits 12.1.3
+    Example: shadho checkpoint describe experiments/digits 7.1.1
     """
     from shadho_checkpoint import CheckpointError
 
@@ -73,7 +73,7 @@ def describe(directory: Path, checkpoint: str, *, as_json: bool) -> None:
 
 
 @checkpoint_commands.command()
-@_DIRECTORY
+@EXPERIMENT
 @_ID
 @click.argument("target", type=click.Path(path_type=Path), required=False)
 def download(directory: Path, checkpoint: str, target: Path | None) -> None:
@@ -81,7 +81,7 @@ def download(directory: Path, checkpoint: str, target: Path | None) -> None:
 
     Nothing is copied unless every file is as it was saved.
 
-    Example: shadho checkpoint download experiments/asha_digits 12.1.3 best
+    Example: shadho checkpoint download experiments/digits 7.1.1 best
     """
     from shadho_checkpoint import CheckpointError
 
@@ -109,12 +109,12 @@ def download(directory: Path, checkpoint: str, target: Path | None) -> None:
 
 
 @checkpoint_commands.command()
-@_DIRECTORY
+@EXPERIMENT
 @click.argument("checkpoints", metavar="ID...", nargs=-1, required=True)
 def delete(directory: Path, checkpoints: tuple[str, ...]) -> None:
     """Delete checkpoints. What the search needs to go on stays, and so does everything while its driver runs.
 
-    Example: shadho checkpoint delete experiments/asha_digits 12.1.3 13.1.1
+    Example: shadho checkpoint delete experiments/digits 6.1.1 7.1.1
     """
     from shadho_like import checkpoint as storage
     from shadho_like.checkpoint_policy import CheckpointId

@@ -12,7 +12,9 @@ import click
 
 from shadho_like import __version__
 from shadho_like.cli.checkpoint import checkpoint_commands
+from shadho_like.cli.completion import completion
 from shadho_like.cli.experiment import experiment_commands
+from shadho_like.cli.reference import EXPERIMENT
 from shadho_like.cli.said import said_plainly
 from shadho_like.cli.trial import trial_commands
 from shadho_like.cli.workers import worker_commands
@@ -30,16 +32,17 @@ def cli() -> None:
 
 
 cli.add_command(checkpoint_commands)
+cli.add_command(completion)
 cli.add_command(experiment_commands)
 cli.add_command(trial_commands)
 cli.add_command(worker_commands)
 
 
 @cli.command()
-@click.argument("directory", type=click.Path(path_type=Path))
+@EXPERIMENT
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(directory: Path, *, as_json: bool) -> None:
-    """Print where the search in DIRECTORY stands.
+    """Print where the search EXPERIMENT stands.
 
     Example: shadho status experiments/sin
     """
@@ -61,11 +64,11 @@ def status(directory: Path, *, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("directory", type=click.Path(path_type=Path))
+@EXPERIMENT
 @click.option("--csv", "form", flag_value="csv", help="Print comma-separated values, a column for each hyperparameter.")
 @click.option("--json", "form", flag_value="json", help="Print one JSON object a line.")
 def trials(directory: Path, form: str | None) -> None:
-    """Print the trials of the search in DIRECTORY, a line each.
+    """Print the trials of the search EXPERIMENT, a line each.
 
     Example: shadho trials experiments/sin --csv > trials.csv
     """
