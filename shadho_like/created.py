@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
@@ -23,6 +24,7 @@ from shadho_like.errors import JournalError, OptionError, WorldError
 from shadho_like.events import Action
 from shadho_like.experiment_config import ExperimentConfig, read_config
 from shadho_like.journal import JournalReader
+from shadho_like.known_experiments import forget
 from shadho_like.paths import ExperimentPaths
 from shadho_like.sandbox import log_tail
 
@@ -94,6 +96,21 @@ def _made(directory: Path | None, name: str) -> Path:
     raise AssertionError
 
 
+def is_created(directory: Path) -> bool:
+    """Return whether a directory holds an experiment that was created from a configuration, begun or not."""
+    paths = ExperimentPaths(directory)
+    return paths.config.is_file() and paths.context.is_file()
+
+
+def discard(directory: Path) -> None:
+    """Remove an experiment that never began."""
+    if _turns(directory) == 0:
+        with suppress(JournalError), JournalReader(directory) as journal:
+            if journal.id is not None:
+                forget(journal.id)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
 def search_in(directory: Path) -> Shadho:
     """Return the search of an experiment that was created, ready to be run, for the first time or again.
 
@@ -101,7 +118,7 @@ def search_in(directory: Path) -> Shadho:
         OptionError: it was not created from a configuration.
     """
     paths = ExperimentPaths(directory.absolute())
-    if not paths.config.is_file() or not paths.context.is_file():
+    if not is_created(directory):
         message = f"{directory} was not made by shadho experiment create: it has no {paths.config.name} and {paths.context.name}"
         raise OptionError(message)
     return _search(read_config(paths.config), paths)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shadho_like.cli.reference import EXPERIMENT
+from shadho_like.cli.reference import IdOrDirectory
 from shadho_like.cli.said import ended_by_interrupt, harmless, said_plainly
-from shadho_like.errors import OptionError
+from shadho_like.errors import OptionError, WorldError
 
 if TYPE_CHECKING:
     from shadho_like.experiment_config import ExperimentConfig
@@ -117,7 +117,11 @@ def _create(
     from shadho_like.journal import JournalReader
 
     root, packed = created.create(config, name=stem, context=context_dir, includes=includes, directory=directory, paused=paused)
-    process = created.start(root)
+    try:
+        process = created.start(root)
+    except WorldError:
+        created.discard(root)
+        raise
     with JournalReader(root) as journal:
         experiment_id, name = journal.id, journal.config["name"]
     shown = _relative(root)
@@ -156,9 +160,9 @@ def _test(config: ExperimentConfig, context_dir: Path | None, includes: tuple[Pa
 
 
 @click.command()
-@EXPERIMENT
+@click.argument("experiment", type=IdOrDirectory())
 @click.option("--background", is_flag=True, help="Leave it to a process that goes on when this command and its terminal are gone.")
-def run(directory: Path, *, background: bool) -> None:
+def run(experiment: str, *, background: bool) -> None:
     """Be the driver of EXPERIMENT, which was created from a configuration: from where the last one left it, to the end.
 
     For a driver that was killed, with its machine or without; and for batch jobs and services that are to be the driver.
@@ -166,8 +170,11 @@ def run(directory: Path, *, background: bool) -> None:
     Example: shadho experiment run experiments/digits --background
     """
     from shadho_like import created
+    from shadho_like.known_experiments import find_experiment
 
     with said_plainly(), ended_by_interrupt():
+        # Before its first driver a directory holds no experiment yet.
+        directory = Path(experiment) if created.is_created(Path(experiment)) else find_experiment(experiment)
         search = created.search_in(directory)
         if background:
             process = created.start(directory)
