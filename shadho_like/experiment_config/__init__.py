@@ -20,6 +20,7 @@ from shadho_like.space.yaml_form import tree_from_yaml
 __all__ = ["CUSTOM", "KEYS", "BatchConfig", "ExperimentConfig", "Key", "SearcherConfig", "read_config", "read_text"]
 
 _HPARAMS = "hyperparameters"
+_LONGEST_PATH = 300
 
 
 def read_config(source: Mapping[str, Any] | str | Path) -> ExperimentConfig:
@@ -85,10 +86,17 @@ def _space(value: Mapping[str, Any]) -> tuple[Space | None, list[Fault]]:
 def _lines(faults: Iterable[Fault], lines: Mapping[str, int], called: str) -> list[str]:
     """Return the faults as a person is told of them, in the order of the file, each once."""
     if not called:
-        return list(dict.fromkeys(": ".join(filter(None, (fault.path, fault.message))) for fault in faults))
+        return list(dict.fromkeys(_line("", fault) for fault in faults))
     placed = [(fault.line or _line_of(fault.path, lines), fault) for fault in faults]
     told = sorted(placed, key=lambda each: each[0])
-    return list(dict.fromkeys(": ".join(filter(None, (f"{called}:{line}", fault.path, fault.message))) for line, fault in told))
+    return list(dict.fromkeys(_line(f"{called}:{line}", fault) for line, fault in told))
+
+
+def _line(where: str, fault: Fault) -> str:
+    """Return a fault as one line for a terminal, whatever characters its keys have."""
+    path = fault.path if len(fault.path) <= _LONGEST_PATH else f"{fault.path[:_LONGEST_PATH]}..."
+    said = ": ".join(filter(None, (where, path, fault.message)))
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in said)
 
 
 def _line_of(path: str, lines: Mapping[str, int]) -> int:

@@ -99,6 +99,11 @@ class ExperimentConfig:
         return f'"${{SHADHO_PYTHON:-python}}" {shadho_worker.ENTRYPOINT_FILE} {self.entrypoint}'
 
     @property
+    def worker_of_one_trial(self) -> BatchConfig:
+        """What a worker needs to run one trial."""
+        return batch_of({}, "", self.resources)
+
+    @property
     def names_function(self) -> bool:
         """Whether the entrypoint is `module:function`."""
         return self.entrypoint is not None and _FUNCTION.fullmatch(self.entrypoint.strip()) is not None
@@ -130,24 +135,24 @@ def made(config: Mapping[str, Any], space: Space) -> ExperimentConfig:
         environment_variables=variables_of(at(config, PATH), gpus=bool(resources_of(resources).gpu_slots)),
         engine=config.get("engine") or "auto",
         experiment_seed=at(config, "reproducibility.experiment_seed"),
-        slurm=_batch(config.get("slurm"), "sbatch_args", resources),
-        pbs=_batch(config.get("pbs"), "pbsbatch_args", resources),
+        slurm=None if (slurm := config.get("slurm")) is None else batch_of(slurm, "sbatch_args", resources),
+        pbs=None if (pbs := config.get("pbs")) is None else batch_of(pbs, "pbsbatch_args", resources),
         source=config,
     )
 
 
-def _batch(given: Mapping[str, Any] | None, options: str, resources: Mapping[str, Any]) -> BatchConfig | None:
-    """Return the workers of a section; each has what a trial asks for, unless the section says otherwise."""
-    if given is None:
-        return None
+def batch_of(given: Mapping[str, Any], options: str, resources: Mapping[str, Any]) -> BatchConfig:
+    """Return the workers of a section. Unless it says otherwise, each has what the trials take that share its GPUs."""
     asked = resources_of(resources)
     said = {key: value for key, value in given.items() if value is not None}
-    memory, time = said.get("memory", asked.memory_mb), said.get("time")
+    gpus, memory, time = said.get("slots_per_node", asked.gpu_slots or 0), said.get("memory"), said.get("time")
+    trials = max(1, gpus * asked.jobs_per_gpu // (asked.gpu_slots or max(1, gpus)))
+    memory_mb = asked.memory_mb and asked.memory_mb * trials
     return BatchConfig(
         workers=said.get("workers", 1),
-        gpus=said.get("slots_per_node", asked.gpu_slots or 0),
-        cores=said.get("cores", asked.cores or 1),
-        memory_mb=None if memory is None else read_memory(str(memory)),
+        gpus=gpus,
+        cores=said.get("cores", (asked.cores or 1) * trials),
+        memory_mb=memory_mb if memory is None else read_memory(str(memory)),
         time_s=None if time is None else read_clock(str(time)),
         options=tuple(said.get(options, ())),
         gpu_type=said.get("gpu_type"),

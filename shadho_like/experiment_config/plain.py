@@ -54,7 +54,7 @@ def _look(value: Any, path: str, depth: int, left: list[int], faults: list[Fault
         return
     if isinstance(value, Mapping):
         for key, item in value.items():
-            if isinstance(key, str):
+            if isinstance(key, str) and _is_encodable(key):
                 _look(item, beneath(path, key), depth + 1, left, faults)
             else:
                 faults.append(Fault(path, f"the key {key!r:.80} is no text"))

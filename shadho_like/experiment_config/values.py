@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from shadho_like.batch.base import read_clock, read_memory
 from shadho_like.errors import OptionError, nearest
@@ -101,7 +101,7 @@ def length(least: int) -> Check:
     return check
 
 
-def is_in_unit(value: Any) -> bool:
+def is_in_unit(value: Any) -> TypeGuard[Mapping[str, Any]]:
     """Return whether a length names its unit."""
     return isinstance(value, Mapping) and len(value) == 1 and next(iter(value)) in UNITS
 

@@ -133,7 +133,7 @@ class _Reader:
             if key is None:
                 continue
             if key == _MERGE and key_node.tag == _UNTAGGED:
-                merged = {**self._merged(value_node, path, depth), **merged}
+                merged = {**self._merged(key_node, value_node, path, depth), **merged}
                 continue
             inner = beneath(path, key)
             if key in own:
@@ -152,13 +152,13 @@ class _Reader:
         self._say(path, node, f"the key {shown:.80} is no text: put it in quotes")
         return None
 
-    def _merged(self, node: yaml.Node, path: str, depth: int) -> dict[str, Any]:
+    def _merged(self, key: yaml.Node, node: yaml.Node, path: str, depth: int) -> dict[str, Any]:
         """Return what `<<` brings: of several mappings, the first that has a key; lines that the mapping has itself stay."""
         sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
         found: dict[str, Any] = {}
         for source in sources:
             if not isinstance(source, yaml.MappingNode):
-                self._say(path, node, "<< takes a mapping or a list of mappings")
+                self._say(path, key, "<< takes a mapping or a list of mappings")
                 return found
             lines = dict(self._document.lines)
             brought = self.read(source, path, depth + 1) or {}
