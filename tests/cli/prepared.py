@@ -13,7 +13,7 @@ from pathlib import Path
 from e2e.processes import counts, running, until
 
 OVER, UNDER_WAY = "experiments/digits", "experiments/sin"
-TRIALS = 9
+TRIALS, RUNGS = 9, (1, 6, 27)
 DIGITS = """
 from shadho_like import Shadho, rand, searcher
 
@@ -25,7 +25,7 @@ opt.add_input_file("train.py")
 opt.add_output_file("model.txt")
 opt.run()
 """
-# What it prints would name the terminal, and has a name of its own for the trial's last line, which has no end.
+# What it prints would name the terminal, and its last line has no end.
 TRAIN = r"""
 import shadho_worker
 
