@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 import uuid
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
@@ -102,6 +103,7 @@ class Experiment:
         self._running: set[AttemptId] = set()
         self._stopped = 0
         self._keeping: Keeping | None = None
+        self._most_running: int | None = None
         self._notices: list[str] = []
         self._read_back()
         self._assignment.times.restore(journal.run_times())
@@ -140,6 +142,7 @@ class Experiment:
             EngineError, JournalError, MethodError: it cannot go on; all that was yielded as done is kept.
         """
         self._keeping = Keeping(self._journal, launch, self.state)
+        self._most_running = launch.most_running
         try:
             engine.open(launch)
             began_s = engine.now()
@@ -166,7 +169,7 @@ class Experiment:
         if classes := engine.classes():
             now_s = engine.now()
             self._assignment.add(self._waiting.take(len(self._waiting), now_s))
-            orders = self._assignment.assign(classes, now_s)
+            orders = self._assignment.assign(classes, now_s, self._left())
             if orders.recalled:
                 self._running.difference_update(orders.recalled)
                 engine.cancel(orders.recalled)
@@ -175,10 +178,14 @@ class Experiment:
                 engine.submit(orders.submitted)
             return
         self._waiting.add(self._assignment.give_back())
-        room = min(engine.room(), len(self._waiting)) if self._waiting else 0
+        room = min(engine.room(), self._left(), len(self._waiting)) if self._waiting else 0
         if room > 0 and (attempts := self._waiting.take(room, engine.now())):
             self._running.update(attempt.id for attempt in attempts)
             engine.submit(attempts)
+
+    def _left(self) -> int:
+        """Return how many attempts more the engine may have; those that wait there count, as it begins with them when it likes."""
+        return sys.maxsize if self._most_running is None else max(0, self._most_running - len(self._running))
 
     def _pass(self, engine: Engine, control: Control, interrupts: Interrupts | None, began_s: float) -> Step:
         """Wait for something to happen, and commit it."""

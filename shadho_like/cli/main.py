@@ -56,6 +56,8 @@ def status(directory: Path, *, as_json: bool) -> None:
         best = journal.best(smaller_is_better=config["smaller_is_better"])
         value = {
             "name": config["name"],
+            "description": journal.about.get("description", ""),
+            "labels": journal.about.get("labels", []),
             "phase": journal.phase.value,
             "driver": journal.driver(),
             "trials": journal.counts(),
@@ -142,6 +144,7 @@ def _status_lines(value: dict[str, Any]) -> Iterator[str]:
     who = f" (process {driver['pid']} on {driver['host']})" if driver else ""
     phase = "" if value["phase"] == "ACTIVE" else f", {value['phase'].lower()}"
     yield f"{value['name']}: {'not running' if driver is None else 'running'}{who}{phase}"
+    yield from filter(None, (value["description"], f"labels: {', '.join(value['labels'])}" if value["labels"] else ""))
     yield "trials: " + (", ".join(f"{count} {state.lower()}" for state, count in sorted(value["trials"].items())) or "none yet")
     if value["lost_attempts"]:
         yield f"attempts lost to machines and run again: {value['lost_attempts']}"

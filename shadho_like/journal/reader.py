@@ -78,7 +78,15 @@ class JournalReader:
     @property
     def command(self) -> dict[str, Any] | None:
         """How its driver was last started: `argv` and the folder `cwd`; None where that is not known."""
-        row = self._db.execute("SELECT value FROM meta WHERE key = 'command'").fetchone()
+        return self._kept("command")
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What its driver last said of it: `description`, `labels`, and `config`, its configuration, where it was begun with one."""
+        return self._kept("about") or {}
+
+    def _kept(self, name: str) -> dict[str, Any] | None:
+        row = next(iter(self._rows("SELECT value FROM meta WHERE key = ?", name)), None)
         return json.loads(row[0]) if row else None
 
     def counts(self) -> dict[str, int]:
