@@ -117,7 +117,7 @@ def go_round(config: ExperimentConfig, context: str | Path | None, includes: Ite
     with tempfile.TemporaryDirectory(prefix="shadho-test-") as made:
         paths = ExperimentPaths(Path(made) / "experiment")
         packed = pack(context, Path(made) / "context.tar", includes)
-        yield Stage("context", f"{packed.files:,} file{'s' * (packed.files != 1)}, {packed.size:,} bytes")
+        yield Stage("context", str(packed))
         method = _Circle(config.space, lambda: bool(ids(paths.checkpoints, 0)))
         _run(config, method, packed.archive, paths)
         with JournalReader(paths.root) as journal:

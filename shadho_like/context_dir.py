@@ -55,6 +55,10 @@ class Context:
     digest: str
     names: frozenset[str]
 
+    def __str__(self) -> str:
+        """Return how much it is, for people."""
+        return f"{self.files:,} file{'' if self.files == 1 else 's'}, {self.size:,} bytes"
+
 
 @dataclass(frozen=True, slots=True)
 class _Entry:

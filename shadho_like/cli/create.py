@@ -126,7 +126,7 @@ def _create(
         experiment_id, name = journal.id, journal.config["name"]
     shown = _relative(root)
     state = "is paused, and starts nothing until it is activated" if paused else "runs"
-    click.echo(f"experiment {experiment_id} ({harmless(name)}) {state}; its context has {packed.files:,} files, {packed.size:,} bytes")
+    click.echo(f"experiment {experiment_id} ({harmless(name)}) {state}; its context has {packed}")
     click.echo(f"everything of it is in {shown}")
     if follow:
         return follow_driver(root, process)
