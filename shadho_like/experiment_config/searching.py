@@ -58,7 +58,8 @@ class SearcherConfig:
 
 def searcher_of(given: Mapping[str, Any]) -> SearcherConfig:
     """Return the searcher of a configuration without faults."""
-    keys = {key: values.amount_of(value) if key in LENGTHS else value for key, value in given.items() if key not in OURS}
+    own = {key: value for key, value in given.items() if key not in OURS and value is not None}
+    keys = {key: values.amount_of(value) if key in LENGTHS else value for key, value in own.items()}
     unit = next((next(iter(value)) for key in LENGTHS if values.is_in_unit(value := given.get(key))), None)
     better = given.get("smaller_is_better")
     return SearcherConfig(given["name"], given["metric"], better is None or better, keys, unit)
@@ -120,6 +121,6 @@ def _made_faults(config: SearcherConfig, space: Space) -> Iterator[Fault]:
 
 
 def _key_of(message: str, keys: Mapping[str, Any]) -> str:
-    """Return the key that a message begins with, empty if it begins with none."""
-    first = next(iter(re.findall(r"^\w+", message)), "")
+    """Return the key that a message is about, as its first word or behind `unknown`; empty if it is about none."""
+    first = next(iter(re.findall(r"^(?:unknown )?(\w+)", message)), "")
     return first if first in keys else ""

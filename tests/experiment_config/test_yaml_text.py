@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +171,5 @@ def test_a_mutated_file_gives_a_message_with_a_path(changes: list[tuple[int, int
 @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(keys, json_values) | json_values)
 def test_no_configuration_gives_anything_but_a_message(config: Any) -> None:
-    try:
+    with suppress(OptionError):
         read_config(config)
-    except OptionError as error:
-        assert str(error)
