@@ -69,7 +69,8 @@ def test_the_keys_of_a_file_on_work_queue(tmp_path: Path, environment: Environme
     with JournalReader(tmp_path / "experiments/yaml_keys") as journal:
         trials = list(journal.trials())
     assert [trial.metrics["said"] for trial in trials] == [{"MY_TEXT": "it's \"$HOME\";\nanother line", "MY_NUMBER": "1"}] * 8
-    times: list[tuple[float, int]] = [time for trial in trials for time in ((trial.metrics["began"], 1), (trial.metrics["ended"], -1))]
+    steps = (("began", 1), ("ended", -1))
+    times = [(float(str(trial.metrics[name])), change) for trial in trials for name, change in steps]
     at_once, most = 0, 0
     for _, change in sorted(times):
         at_once += change

@@ -150,18 +150,18 @@ def test_the_metric_and_its_direction() -> None:
     space = {"x": {"type": "int", "minval": 1, "maxval": 3, "count": 3}}
     wanted = {"name": "grid", "metric": "accuracy", "smaller_is_better": False}
     result = search(command, hyperparameters=space, searcher=wanted).run()
-    assert (result.best_value, result.best_params) == (3, {"x": 3})
+    assert (result.best_value, result.best_hyperparameters) == (3, {"x": 3})
 
 
-@pytest.mark.parametrize(("keys", "attempts"), [({"max_restarts": 2}, 3), ({"max_restarts": 0}, 1)])
-def test_a_failing_trial_is_tried_again_so_often(keys: dict[str, Any], attempts: int) -> None:
-    [trial] = trials(search("exit 3", searcher={"max_trials": 1}, **keys))
+@pytest.mark.parametrize(("restarts", "attempts"), [(2, 3), (0, 1)])
+def test_a_failing_trial_is_tried_again_so_often(restarts: int, attempts: int) -> None:
+    [trial] = trials(search("exit 3", searcher={"max_trials": 1}, max_restarts=restarts))
     assert (trial.state, trial.attempt) == (TrialState.FAILED, attempts)
 
 
 def test_periods_have_the_training_loop_validate_and_save() -> None:
     Path("train.py").write_text(TRAIN)
-    keys = {"min_validation_period": {"epochs": 2}, "min_checkpoint_period": {"epochs": 3}, "checkpoint_policy": {"save_trial_latest": 9}}
+    keys: dict[str, Any] = {"min_validation_period": {"epochs": 2}, "min_checkpoint_period": {"epochs": 3}, "checkpoint_policy": {"save_trial_latest": 9}}
     opt = search("python train.py", "train.py", searcher={"max_trials": 1, "max_length": {"epochs": 7}}, **keys)
     [trial] = trials(opt)
     assert trial.metrics["validated"] == [2, 4, 6]
@@ -218,7 +218,7 @@ def test_environment_variables_reach_every_attempt(monkeypatch: pytest.MonkeyPat
     variables = {"A": "it's \"$HOME\"; x", "B": 1, "PATH": f"/mine:{os.environ['PATH']}", "PYTHONPATH": "/mine"}
     Path("show.py").write_text("import json, os\njson.dump({'loss': 1, 'said': dict(os.environ)}, open('result.json', 'w'))\n")
     for trial in trials(search("python show.py", "show.py", environment={"environment_variables": variables})):
-        seen = trial.metrics["said"]
+        seen: Any = trial.metrics["said"]
         assert (seen["A"], seen["B"]) == (variables["A"], "1")
         assert ":/mine:" in seen["PATH"]
         assert seen["PYTHONPATH"].endswith(f"{os.pathsep}/mine")

@@ -59,7 +59,7 @@ def test_every_key_is_described_and_refuses_what_it_cannot_take(key: Any) -> Non
     assert key.type
     assert re.fullmatch(r"[A-Z].*\.", key.says)
     section = key.path if key.path in SECTIONS or key.path == "hyperparameters" else None
-    odd = 5 if section or key.type.startswith(("text", "list", "command", "auto", "shared", "search", "absolute", "minutes")) else "odd"
+    odd: Any = 5 if section or key.type.startswith(("text", "list", "command", "auto", "shared", "search", "absolute", "minutes")) else "odd"
     odd = {"x": [1]} if key.path in {"slurm.time", "pbs.time"} else odd
     assert any(fault.startswith(f"{key.path}") for fault in faults(nested(key.path, odd)))
 

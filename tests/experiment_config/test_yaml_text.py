@@ -127,8 +127,9 @@ def test_a_billion_laughs_are_not_laughed() -> None:
 def test_what_only_a_program_can_give_is_refused() -> None:
     endless: dict[str, Any] = {}
     endless["a"] = endless
+    odd: dict[Any, Any] = {"hyperparameters": endless, "name": object(), "labels": {1}, 3: 4}
     with pytest.raises(OptionError) as caught:
-        read_config({"hyperparameters": endless, "name": object(), "labels": {1}, 3: 4})
+        read_config(odd)
     said = str(caught.value)
     assert "is nested more than 50 deep" in said
     assert "name: is a object, which a configuration cannot hold" in said
