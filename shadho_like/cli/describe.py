@@ -32,7 +32,7 @@ def describe(directory: Path, *, as_json: bool) -> None:
 @EXPERIMENT
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def config(directory: Path, *, as_json: bool) -> None:
-    """Print the configuration that EXPERIMENT began with, as YAML.
+    """Print the configuration that EXPERIMENT began with, as YAML: that of its file, or what its driver.py described.
 
     Example: shadho experiment config experiments/digits
     """
@@ -41,7 +41,7 @@ def config(directory: Path, *, as_json: bool) -> None:
     from shadho_like.journal import JournalReader
 
     with said_plainly(), JournalReader(directory) as journal:
-        held = journal.config
+        held = journal.about.get("config") or journal.config
         click.echo(json.dumps(held) if as_json else yaml.safe_dump(held, sort_keys=False, allow_unicode=True), nl=as_json)
 
 
@@ -57,10 +57,7 @@ def _described(directory: Path) -> dict[str, Any]:
         first = next(journal.records(), None)
         return {
             "id": journal.id,
-            "name": notes.name or held["name"],
-            "description": notes.description,
-            "labels": list(notes.labels),
-            "archived": notes.archived,
+            **notes.over(held["name"], journal.about),
             "directory": str(directory.absolute()),
             "state": state_of(phase.value, runs=driver is not None),
             "driver": driver,

@@ -77,9 +77,10 @@ def _row(known: KnownExperiment) -> Row:
     if row["state"] != Whereabouts.HERE.value:
         return row
     notes = read_notes(known.directory)
-    row |= {"name": notes.name or known.name, "labels": list(notes.labels), "archived": notes.archived}
+    row |= notes.over(known.name, {})
     try:
         with JournalReader(known.directory) as journal:
+            row |= notes.over(known.name, journal.about)
             config, counts, driver = journal.config, journal.counts(), journal.driver()
             best = journal.best(smaller_is_better=config["smaller_is_better"])
             row["state"] = state_of(journal.phase.value, runs=driver is not None)

@@ -143,16 +143,25 @@ def test_the_exit_status_of_wait_says_how_it_ended() -> None:
     assert status_of("experiment", "wait", UNDER_WAY) == 5
 
 
-def test_the_limit_of_trials_is_set_while_a_search_runs(tmp_path: Path, environment: Environment, gates: Path) -> None:
+def test_limits_are_set_while_a_search_runs(tmp_path: Path, environment: Environment, gates: Path) -> None:
     search = tmp_path / "search"
     with gated(tmp_path, gates, environment) as driver:
-        said = shadho("experiment", "set", search, "max_trials=3")
-        assert said.stdout == f"{search}: max_trials is 3 now\n", said.stderr
-        for number in range(3):
+        said = shadho("experiment", "set", search, "max_trials=4", "max_slots=1")
+        assert said.stdout == f"{search}: max_trials is 4 now\n{search}: max_slots is 1 now\n", said.stderr
+        (gates / "0").touch()
+        until(lambda: counts(search) >= {"COMPLETED": 1}.items(), "the end of a trial", driver)
+        assert dict(counts(search)) == {"COMPLETED": 1, "RUNNING": 1, "PENDING": 2}
+        for number in range(1, 4):
             (gates / str(number)).touch()
         driver.wait()
-    assert dict(counts(search)) == {"COMPLETED": 3}
-    assert "the user set max_trials to 3" in shadho("trial", "explain", search, "0").stdout
+    assert dict(counts(search)) == {"COMPLETED": 4}
+    with JournalReader(search) as journal:
+        one, two, three = (trial.started_s or 0 for trial in list(journal.trials())[1:])
+        ended = [trial.finished_s or 0 for trial in journal.trials()][1:]
+    assert ended[0] <= two
+    assert ended[1] <= three
+    assert one < two < three
+    assert "the user set max_trials to 4" in shadho("trial", "explain", search, "0").stdout
 
 
 @pytest.mark.usefixtures("place")
