@@ -23,6 +23,7 @@ from shadho_like.arguments import (
 from shadho_like.checkpoint_policy import CheckpointPolicy
 from shadho_like.checkpoint_storage import CheckpointStorage
 from shadho_like.compute_classes import assignment, check_new, unused
+from shadho_like.context_command import in_context
 from shadho_like.control import RunOptions
 from shadho_like.dispatch import Assignment
 from shadho_like.engine import ENGINES
@@ -351,7 +352,7 @@ class Shadho:
         return searcher.create(name, self._space, seed=seed, smaller_is_better=self._smaller_is_better, **keys)
 
     def _launch(self) -> Launch:
-        command, objective = (None, self._cmd) if callable(self._cmd) else (self._cmd, None)
+        command, objective = (None, self._cmd) if callable(self._cmd) else (in_context(self._cmd, self._inputs), None)
         resources = self.config.workqueue.resources()
         return Launch(
             experiment=self.name,

@@ -50,6 +50,21 @@ class ExperimentPaths:
         return self.root / "requests"
 
     @property
+    def config(self) -> Path:
+        """The configuration that `shadho experiment create` was given, as it was then."""
+        return self.root / "experiment.yaml"
+
+    @property
+    def context(self) -> Path:
+        """The context directory that it was given, packed."""
+        return self.root / "context.tar"
+
+    @property
+    def driver_log(self) -> Path:
+        """What the driver that it started prints."""
+        return self.root / "driver.log"
+
+    @property
     def sandboxes(self) -> Path:
         """The folders in which attempts run; emptied when a driver starts."""
         return self.root / "sandboxes"

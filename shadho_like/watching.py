@@ -9,7 +9,7 @@ from shadho_like.journal import JournalReader
 from shadho_like.phase import Phase
 
 GRACE_S = 10.0
-"""A driver that was never seen may still be starting for so long."""
+"""The usual time that a driver may take to start."""
 
 _SHORTEST_S = 0.5
 _GROWTH = 1.25
@@ -32,10 +32,14 @@ _OVER = {Phase.COMPLETED: End.COMPLETED, Phase.CANCELED: End.CANCELED, Phase.FAI
 
 
 class Vigil:
-    """Watches for the end of one experiment."""
+    """Watches for the end of one experiment.
 
-    def __init__(self) -> None:
-        self._give_up_s = time.monotonic() + GRACE_S
+    Args:
+        grace_s: how long a driver that was never seen may still be starting, in seconds.
+    """
+
+    def __init__(self, grace_s: float = GRACE_S) -> None:
+        self._give_up_s = time.monotonic() + grace_s
 
     def end(self, journal: JournalReader) -> End | None:
         """Return how the experiment ended; None while its driver runs, or may be starting."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from shadho_like.cli import describe, listing, logs, put_away, setting, steering, wait
+from shadho_like.cli import create, describe, listing, logs, put_away, setting, steering, wait
 
 
 @click.group("experiment")
@@ -16,6 +16,8 @@ def experiment_commands() -> None:
 
 
 for command in (
+    create.create,
+    create.run,
     describe.config,
     describe.describe,
     listing.list_experiments,

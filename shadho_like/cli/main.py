@@ -180,3 +180,7 @@ def _cells(trial: Trial) -> Iterator[str]:
 
 def _short(value: Any) -> str:
     return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    main()

@@ -71,6 +71,8 @@ def kill(directory: Path) -> None:
 def go_on(directory: Path, max_trials: int | None, max_length: int | None) -> None:
     """Go on with a search that has ended: what was canceled is taken up again, and the search method may get more to do.
 
+    One that has not ended, and whose driver was killed or stopped, goes on from where it was.
+
     Starts the driver as it was started last.
 
     Example: shadho experiment continue experiments/digits --max-length 81
@@ -82,15 +84,16 @@ def go_on(directory: Path, max_trials: int | None, max_length: int | None) -> No
     with said_plainly():
         with JournalReader(directory) as journal:
             phase, driver, command = journal.phase, journal.driver(), journal.command
-        if not phase.over:
+        given = {"max_trials": max_trials, "max_length": max_length}
+        keys = {key: value for key, value in given.items() if value is not None}
+        if not phase.over and (driver is not None or keys):
             message = f"{directory} is not over ({phase.value.lower()}): its driver goes on with it when it is started"
             raise OptionError(message)
         if driver is not None:
             message = f"{directory} is just being ended by process {driver['pid']} on {driver['host']}: try again in a moment"
             raise OptionError(message)
-        given = {"max_trials": max_trials, "max_length": max_length}
-        keys = {key: value for key, value in given.items() if value is not None}
-        requests.leave(ExperimentPaths(directory.absolute()).requests, Action.CONTINUE, keys=keys)
+        if phase.over:
+            requests.leave(ExperimentPaths(directory.absolute()).requests, Action.CONTINUE, keys=keys)
         if command is None or not Path(command["cwd"]).is_dir():
             click.echo(f"{directory} goes on when its driver is started again")
             return

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _LONGEST_PAUSE_S = 5.0
 _TIMED_OUT = 124
-_STATUS: Mapping[str, int] = {"completed": 0, "canceled": 3, "failed": 4, "stopped": 5}
+STATUS: Mapping[str, int] = {"completed": 0, "canceled": 3, "failed": 4, "stopped": 5}
 
 
 @click.command()
@@ -50,7 +50,7 @@ def wait(directory: Path, timeout: float | None) -> None:
                 click.echo(f"{directory} has not ended after {timeout:g} s", err=True)
                 sys.exit(_TIMED_OUT)
             pace.rest(happened=False, at_most_s=left_s)
-    sys.exit(_STATUS[end])
+    sys.exit(STATUS[end])
 
 
 def _look(directory: Path, vigil: Vigil) -> str | None:
