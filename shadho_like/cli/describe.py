@@ -48,6 +48,7 @@ def config(directory: Path, *, as_json: bool) -> None:
 def _described(directory: Path) -> dict[str, Any]:
     from shadho_like.journal import JournalReader
     from shadho_like.notes import read_notes
+    from shadho_like.paths import ExperimentPaths
 
     notes = read_notes(directory)
     with JournalReader(directory) as journal:
@@ -68,6 +69,7 @@ def _described(directory: Path) -> dict[str, Any]:
             "command": held["command"],
             "objective": held["objective"],
             "started_by": journal.command,
+            "driver_log": str(log) if (log := ExperimentPaths(directory.absolute()).driver_log).is_file() else None,
             "trials": journal.counts(),
             "lost_attempts": journal.lost_attempts(),
             "best": {"number": best.number, "metric": best.metric, "hyperparameters": best.hparams} if best else None,
@@ -88,6 +90,8 @@ def _lines(value: dict[str, Any]) -> Iterator[str]:
         yield f"began: {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(value['began_s']))}"
     if value["started_by"]:
         yield f"started by: {' '.join(value['started_by']['argv'])} (in {value['started_by']['cwd']})"
+    if value["driver_log"]:
+        yield f"its driver prints to: {value['driver_log']}"
     yield f"runs: {value['command'] or value['objective']}"
     keys = "".join(f", {key} {item}" for key, item in method["keys"].items() if item is not None)
     yield f"searcher: {method['name']}{keys}"
