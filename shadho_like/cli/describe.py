@@ -52,7 +52,7 @@ def _described(directory: Path) -> dict[str, Any]:
 
     notes = read_notes(directory)
     with JournalReader(directory) as journal:
-        held, driver, phase = journal.config, journal.driver(), journal.phase
+        held, driver, phase, counts = journal.config, journal.driver(), journal.phase, journal.counts()
         best = journal.best(smaller_is_better=held["smaller_is_better"])
         kept = [row for row in journal.checkpoints() if row["state"] == "KEPT"]
         first = next(journal.records(), None)
@@ -60,7 +60,7 @@ def _described(directory: Path) -> dict[str, Any]:
             "id": journal.id,
             **notes.over(held["name"], journal.about),
             "directory": str(directory.absolute()),
-            "state": state_of(phase.value, runs=driver is not None),
+            "state": state_of(phase.value, counts, runs=driver is not None),
             "driver": driver,
             "began_s": json.loads(first.event)[1] if first else None,
             "searcher": held["method"],
@@ -70,7 +70,7 @@ def _described(directory: Path) -> dict[str, Any]:
             "objective": held["objective"],
             "started_by": journal.command,
             "driver_log": str(log) if (log := ExperimentPaths(directory.absolute()).driver_log).is_file() else None,
-            "trials": journal.counts(),
+            "trials": counts,
             "lost_attempts": journal.lost_attempts(),
             "best": {"number": best.number, "metric": best.metric, "hyperparameters": best.hparams} if best else None,
             "checkpoints": {"kept": len(kept), "size": sum(row["size"] for row in kept), "in": str(journal.checkpoint_root)},

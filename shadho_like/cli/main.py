@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from shadho_like.trial import Trial
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(__version__, prog_name="shadho")
 def cli() -> None:
     """Look at a hyperparameter search, running or done, and steer it.
