@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import shadho_worker
+from shadho_storage import NOT_SAVED
 
 from shadho_like.checkpoint import ids
 from shadho_like.checkpoint_storage import CheckpointStorage
@@ -192,7 +193,7 @@ def _failed_stage(attempt: _Attempt) -> str:
         return "startup"
     if attempt.failure.kind is FailureKind.BAD_RESULT:
         return "validate"
-    if "shadho_storage.py" in attempt.log.rpartition("Traceback (most recent call last)")[2]:
+    if NOT_SAVED in attempt.log:
         return "checkpoint"
     reached = max((report.length or 0 for report in (*attempt.of(Progressed), *attempt.of(Saved))), default=0)
     return "train" if reached < 1 else "validate"
@@ -206,12 +207,8 @@ def _restored(attempts: Sequence[_Attempt], reported: Sequence[Any], config: Exp
     fault = second.failure.message if second.failure else _metric_fault(reported[0], config) if reported else ""
     if not fault and origin is None:
         fault = next((lost.reason for lost in second.of(Lost)), "it did not look for its checkpoint (context.latest_checkpoint)")
-    lengths = [report.length for report in second.of(Progressed) if report.length is not None]
     if fault or origin is None:
         yield Stage("restore", fault, passed=False, log=second.log)
-    elif lengths and lengths[0] <= origin.length:
-        said = f"its checkpoint was of length {origin.length:g}, and it went on at {lengths[0]:g}: does it load context.latest_checkpoint?"
-        yield Stage("restore", said, passed=None)
     else:
         yield Stage("restore", f"from length {origin.length:g} to 2, {_shown(reported[0], config)}")
 
