@@ -82,7 +82,7 @@ class Shadho:
             `{"type": "transfer"}`, the default: they come back to the experiment's directory with the trials.
         checkpoint_policy: how many are kept, by default `{"save_experiment_best": 0, "save_trial_best": 1, "save_trial_latest": 1}`.
         max_slots: how many GPUs the running trials may have together; where a trial asks for none it counts as one. None for no limit.
-        priority: 1 to 99, the smaller the sooner: whom the workers of several searches of one name go to first; above 42, trials on this
+        priority: 1 to 99: of several searches of one name in `$SHADHO_HOME`, workers go to the smallest first; above 42, trials on this
             machine yield its processors to others.
         environment: environment variables of every trial, by name.
         min_checkpoint_period, min_validation_period: training after which `context` asks a trial's loop to save a checkpoint, to validate.

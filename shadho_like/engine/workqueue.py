@@ -33,7 +33,7 @@ from shadho_like.engine.workqueue_options import WorkQueueOptions
 from shadho_like.engine.workqueue_process import ManagerProcess
 from shadho_like.errors import EngineError
 from shadho_like.events import AttemptFinished, AttemptLost, AttemptReported, AttemptStarted
-from shadho_like.launch import MOST_PRIORITY, USUAL_PRIORITY
+from shadho_like.launch import USUAL_PRIORITY
 from shadho_like.reports import Lost
 from shadho_like.resources import Capacity
 from shadho_like.trial import Attempt, AttemptId, Failure, FailureKind
@@ -110,7 +110,6 @@ class WorkQueueEngine:
             "address": self._options.address,
             "ports": self._options.ports,
             "catalog": self._options.catalog_server,
-            "priority": MOST_PRIORITY + 1 - (launch.priority or USUAL_PRIORITY),
             "password_file": self._options.password_file and str(Path(self._options.password_file).absolute()),
         }
         self._start(self._settings)

@@ -335,8 +335,6 @@ def _queue(binding: Any, settings: dict[str, Any]) -> Any:
         host, _, port = settings["catalog"].rpartition(":")
         queue.specify_catalog_server(host, int(port))
         queue.specify_name(settings["name"])
-        # Workers that find several in the catalog go to the greatest first.
-        queue.specify_priority(settings["priority"])
     if settings["password_file"] and not queue.specify_password_file(settings["password_file"]):
         message = f"the password file {settings['password_file']} cannot be read, or is empty"
         raise ValueError(message)

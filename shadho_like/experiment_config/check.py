@@ -68,7 +68,9 @@ def at(config: Any, path: str) -> Any:
 
 def _units(config: Mapping[str, Any]) -> Iterator[Fault]:
     """Find lengths of different units: nothing is converted."""
-    units = {path: next(iter(value)) for path in LENGTHS if is_in_unit(value := at(config, path))}
+    named = at(config, "searcher.unit")
+    units = {"searcher.unit": named} if isinstance(named, str) else {}
+    units |= {path: next(iter(value)) for path in LENGTHS if is_in_unit(value := at(config, path))}
     first = next(iter(units), "")
     for path, unit in units.items():
         if unit != units[first]:
@@ -79,7 +81,7 @@ def _storage(config: Mapping[str, Any]) -> Iterator[Fault]:
     storage, policy = config.get("checkpoint_storage"), config.get("checkpoint_policy")
     if not isinstance(storage, Mapping):
         return
-    if storage.get("type") == "shared_fs" and storage.get("path") is None:
+    if storage.get("type") == "shared_fs" and storage.get("path") is None and "host_path" not in storage:
         yield Fault("checkpoint_storage.path", "is missing: the folder of shared_fs, an absolute path that is the same on all machines")
     if storage.get("type") == "transfer" and storage.get("path") is not None:
         yield Fault("checkpoint_storage.path", "is for type: shared_fs; with transfer, checkpoints come back to the experiment's directory")

@@ -94,7 +94,7 @@ KEYS: tuple[Key, ...] = (
     Key("resources.max_slots", "whole number", "no limit", "GPUs of all running trials; one that asks for none counts as one.", _COUNT),
     Key(
         *("resources.priority", f"1 to {MOST_PRIORITY}", "42"),
-        "The smaller, the sooner: where workers of one name go first; above 42, trials on this machine yield to others.",
+        "Workers go to the smallest first of the searches of one name in $SHADHO_HOME; above 42, trials on this machine yield to others.",
         values.whole(1, MOST_PRIORITY),
     ),
     Key("resources.cores", "whole number", "1", "Processor cores of each trial.", _COUNT),

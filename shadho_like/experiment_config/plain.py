@@ -13,6 +13,8 @@ DEEPEST = 50
 MOST_VALUES = 100_000
 """How many values a configuration may have, with aliases copied out."""
 
+_LARGEST = 2**63 - 1
+
 TOO_DEEP = f"is nested more than {DEEPEST} deep"
 TOO_MANY = f"has more than {MOST_VALUES} values once its aliases are copied out"
 
@@ -63,6 +65,8 @@ def _look(value: Any, path: str, depth: int, left: list[int], faults: list[Fault
             _look(item, beneath(path, index), depth + 1, left, faults)
     elif isinstance(value, float) and not math.isfinite(value):
         faults.append(Fault(path, f"must be a finite number, not {value}"))
+    elif isinstance(value, int) and abs(value) > _LARGEST:
+        faults.append(Fault(path, "must be a number of at most 64 bits"))
     elif not (value is None or isinstance(value, bool | int | float | str)):
         faults.append(Fault(path, f"is a {type(value).__name__}, which a configuration cannot hold"))
     elif isinstance(value, str) and not _is_encodable(value):

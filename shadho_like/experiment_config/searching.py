@@ -19,9 +19,12 @@ from shadho_like.space import Space
 
 OURS = tuple(key.name for key in keys_in("searcher"))
 LENGTHS = ("length_per_round", "max_length")
+UNIT = "unit"
+"""The key in which a custom search method, whose lengths are in its program, says what they count."""
 _COUNT = values.whole(1)
 _CHECKS: Mapping[str, values.Check] = {
     **dict.fromkeys(LENGTHS, values.length(1)),
+    UNIT: values.one_of(*values.UNITS),
     **dict.fromkeys(("max_concurrent_trials", "max_rungs", "max_trials", "num_rounds", "num_rungs", "population_size"), _COUNT),
     **dict.fromkeys(("asynchronous", "stop_once", "success_direction_lower"), values.switch),
 }
@@ -58,8 +61,9 @@ class SearcherConfig:
 
 def searcher_of(given: Mapping[str, Any]) -> SearcherConfig:
     """Return the searcher of a configuration without faults."""
-    keys = {key: values.amount_of(value) if key in LENGTHS else value for key, value in given.items() if key not in OURS}
-    unit = next((next(iter(value)) for key in LENGTHS if values.is_in_unit(value := given.get(key))), None)
+    own = {key: value for key, value in given.items() if key not in OURS and value is not None}
+    keys = {key: values.amount_of(value) if key in LENGTHS else value for key, value in own.items()}
+    unit = next((next(iter(value)) for key in LENGTHS if values.is_in_unit(value := given.get(key))), given.get(UNIT))
     better = given.get("smaller_is_better")
     return SearcherConfig(given["name"], given["metric"], better is None or better, keys, unit)
 
@@ -85,10 +89,10 @@ def method_faults(given: Mapping[str, Any], space: Space | None) -> Iterator[Fau
 
 
 def _key_faults(name: str, given: Mapping[str, Any]) -> Iterator[Fault]:
-    known = {} if name == CUSTOM else searcher.own_keys(name)
+    known = dict.fromkeys((*LENGTHS, UNIT), False) if name == CUSTOM else searcher.own_keys(name)
     for key in given:
         path = beneath("searcher", key)
-        if key not in (*known, *OURS, *(LENGTHS if name == CUSTOM else ())) and path not in REFUSED:
+        if key not in (*known, *OURS) and path not in REFUSED:
             yield Fault(path, f"the search method {name} has no such key: {nearest(key, (*known, *OURS))}")
     for key, needed in known.items():
         if needed and given.get(key) is None:
@@ -103,8 +107,8 @@ def _value_faults(given: Mapping[str, Any]) -> Iterator[Fault]:
 
 def _made_faults(config: SearcherConfig, space: Space) -> Iterator[Fault]:
     """Find what the method itself says. A key that may be left out is left out then, to hear of the next."""
-    keys = dict(config.keys)
     needed = searcher.own_keys(config.name)
+    keys = {key: value for key, value in config.keys.items() if key in needed}
     while True:
         try:
             made = searcher.create(config.name, space, seed=0, smaller_is_better=config.smaller_is_better, **keys)
@@ -120,6 +124,6 @@ def _made_faults(config: SearcherConfig, space: Space) -> Iterator[Fault]:
 
 
 def _key_of(message: str, keys: Mapping[str, Any]) -> str:
-    """Return the key that a message begins with, empty if it begins with none."""
-    first = next(iter(re.findall(r"^\w+", message)), "")
+    """Return the key that a message is about, as its first word or behind `unknown`; empty if it is about none."""
+    first = next(iter(re.findall(r"^(?:unknown )?(\w+)", message)), "")
     return first if first in keys else ""
