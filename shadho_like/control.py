@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from shadho_like import requests
-from shadho_like.events import Action, Changed, Continued, Ending, Event, PatienceEnded, Requested, RunStopping, StopReason
+from shadho_like.events import Action, Continued, Ending, Event, PatienceEnded, Requested, RunStopping, StopReason
 from shadho_like.phase import Phase
 from shadho_like.requests import Request
 from shadho_like.state import ExperimentState
@@ -62,6 +62,7 @@ class Control:
         interrupts: the user's signals.
         folder: where requests are left.
         extension: makes the event that gives the search more to do, or says why that cannot be.
+        changes: gives the events that other limits come to, each to be handled before the next is taken, or says why there are none.
         asks: whether the engine can ask attempts to end.
         began_s: when the run began, on the engine's clock.
     """
@@ -73,6 +74,7 @@ class Control:
         interrupts: Interrupts | None,
         folder: Path,
         extension: Callable[[float, Mapping[str, int]], Continued | str],
+        changes: Callable[[float, Mapping[str, int]], Iterable[Event | str]],
         *,
         asks: bool,
         began_s: float,
@@ -82,6 +84,7 @@ class Control:
         self._interrupts = interrupts
         self._folder = folder
         self._extension = extension
+        self._changes = changes
         self._asks = asks
         self._deadline_s = float("inf") if options.timeout_s is None else began_s + options.timeout_s
         self._seen_s = began_s
@@ -147,23 +150,9 @@ class Control:
             yield self._extension(now_s, keys)
         for request in self._requests():
             if request.action is Action.SET:
-                yield from self._set(now_s, request.keys)
+                yield from self._changes(now_s, request.keys)
             else:
                 yield self._requested(now_s, request)
-
-    def _set(self, now_s: float, keys: Mapping[str, int]) -> Iterator[Event | str]:
-        """Yield what another limit comes to: this run's own, and the search method's where that one would end it before."""
-        if keys.keys() != {"max_trials"}:
-            yield f"only max_trials can be set while a search runs, not {', '.join(sorted(keys)) or 'nothing'}"
-        elif self._state.phase.over:
-            yield "the experiment is over, and max_trials means nothing to it: see shadho experiment continue"
-        else:
-            limited = self._state.max_trials is not None
-            if limited:
-                yield Changed(now_s, keys["max_trials"])
-            more = self._extension(now_s, keys)
-            if isinstance(more, Continued) or not limited:
-                yield more
 
     def _requests(self) -> list[Request]:
         if time.monotonic() - self._looked_s < _LOOK_S:

@@ -132,18 +132,18 @@ class Continued:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """The user gave the run under way another limit; the next run has its own.
+    """The user gave the run under way other limits; the next run has its own.
 
     Attributes:
-        max_trials: how many trials there may be in total.
+        keys: `max_trials`, how many trials there may be in total; `max_slots`, how many GPUs those that run may have together.
     """
 
     time_s: float
-    max_trials: int
+    keys: Mapping[str, int]
 
     def to_json(self) -> list[Any]:
         """Return the plain form."""
-        return ["changed", self.time_s, self.max_trials]
+        return ["changed", self.time_s, dict(self.keys)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,7 +192,7 @@ class ExperimentState:
         elif isinstance(event, Continued):
             self._continued(event)
         elif isinstance(event, Changed):
-            self._search.limit(event.max_trials)
+            self._search.limit(event.keys.get("max_trials", self.max_trials))
         else:
             self._call_off("it was asked to end, and did not in time")
         if self.phase is Phase.CANCELING and not self._trials.wanted:

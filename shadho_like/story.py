@@ -82,7 +82,7 @@ _TELL: Mapping[type[Any], Callable[[Any], str]] = {
     AttemptLost: lambda event: f"attempt {event.attempt.attempt} was lost with {event.host or 'its machine'}: {event.reason}",
     RunStarted: lambda event: f"the driver started, process {event.pid} on {event.host}",
     RunStopping: lambda event: f"the driver was to end: {event.reason.value}",
-    Changed: lambda event: f"the user set max_trials to {event.max_trials}",
+    Changed: lambda event: f"the user set {', '.join(f'{key} to {value}' for key, value in event.keys.items())}",
     Requested: lambda event: f"the user asked to {event.action.value} {'the experiment' if event.trial is None else 'it'}",
 }
 

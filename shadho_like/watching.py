@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from enum import Enum
 
 from shadho_like.journal import JournalReader
 from shadho_like.phase import Phase
+from shadho_like.trial import TrialState
 
 GRACE_S = 10.0
 """The usual time that a driver may take to start."""
@@ -19,7 +21,7 @@ class End(str, Enum):
     """How an experiment ended, for those who wait for it."""
 
     COMPLETED = "completed"
-    """Its search method has no more to do."""
+    """Its search method has no more to do, or there are as many trials as its driver was to have, and all of them are over."""
     CANCELED = "canceled"
     """The user ended it."""
     FAILED = "failed"
@@ -49,7 +51,14 @@ class Vigil:
         # Looked at after the driver: what it did last is seen.
         if (phase := journal.phase).over:
             return _OVER[phase]
-        return End.STOPPED if time.monotonic() >= self._give_up_s else None
+        if time.monotonic() < self._give_up_s:
+            return None
+        return End.COMPLETED if none_open(journal.counts()) else End.STOPPED
+
+
+def none_open(counts: Mapping[str, int]) -> bool:
+    """Return whether there are trials, and all of them are over: a run ends so at its limit of trials, and in no other way."""
+    return bool(counts) and all(TrialState(state).final for state in counts)
 
 
 class Pace:

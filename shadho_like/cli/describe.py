@@ -32,7 +32,7 @@ def describe(directory: Path, *, as_json: bool) -> None:
 @EXPERIMENT
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def config(directory: Path, *, as_json: bool) -> None:
-    """Print the configuration that EXPERIMENT began with, as YAML.
+    """Print the configuration that EXPERIMENT began with, as YAML: that of its file, or what its driver.py described.
 
     Example: shadho experiment config experiments/digits
     """
@@ -41,28 +41,26 @@ def config(directory: Path, *, as_json: bool) -> None:
     from shadho_like.journal import JournalReader
 
     with said_plainly(), JournalReader(directory) as journal:
-        held = journal.config
+        held = journal.about.get("config") or journal.config
         click.echo(json.dumps(held) if as_json else yaml.safe_dump(held, sort_keys=False, allow_unicode=True), nl=as_json)
 
 
 def _described(directory: Path) -> dict[str, Any]:
     from shadho_like.journal import JournalReader
     from shadho_like.notes import read_notes
+    from shadho_like.paths import ExperimentPaths
 
     notes = read_notes(directory)
     with JournalReader(directory) as journal:
-        held, driver, phase = journal.config, journal.driver(), journal.phase
+        held, driver, phase, counts = journal.config, journal.driver(), journal.phase, journal.counts()
         best = journal.best(smaller_is_better=held["smaller_is_better"])
         kept = [row for row in journal.checkpoints() if row["state"] == "KEPT"]
         first = next(journal.records(), None)
         return {
             "id": journal.id,
-            "name": notes.name or held["name"],
-            "description": notes.description,
-            "labels": list(notes.labels),
-            "archived": notes.archived,
+            **notes.over(held["name"], journal.about),
             "directory": str(directory.absolute()),
-            "state": state_of(phase.value, runs=driver is not None),
+            "state": state_of(phase.value, counts, runs=driver is not None),
             "driver": driver,
             "began_s": json.loads(first.event)[1] if first else None,
             "searcher": held["method"],
@@ -71,7 +69,8 @@ def _described(directory: Path) -> dict[str, Any]:
             "command": held["command"],
             "objective": held["objective"],
             "started_by": journal.command,
-            "trials": journal.counts(),
+            "driver_log": str(log) if (log := ExperimentPaths(directory.absolute()).driver_log).is_file() else None,
+            "trials": counts,
             "lost_attempts": journal.lost_attempts(),
             "best": {"number": best.number, "metric": best.metric, "hyperparameters": best.hparams} if best else None,
             "checkpoints": {"kept": len(kept), "size": sum(row["size"] for row in kept), "in": str(journal.checkpoint_root)},
@@ -91,6 +90,8 @@ def _lines(value: dict[str, Any]) -> Iterator[str]:
         yield f"began: {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(value['began_s']))}"
     if value["started_by"]:
         yield f"started by: {' '.join(value['started_by']['argv'])} (in {value['started_by']['cwd']})"
+    if value["driver_log"]:
+        yield f"its driver prints to: {value['driver_log']}"
     yield f"runs: {value['command'] or value['objective']}"
     keys = "".join(f", {key} {item}" for key, item in method["keys"].items() if item is not None)
     yield f"searcher: {method['name']}{keys}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -77,23 +78,26 @@ def _row(known: KnownExperiment) -> Row:
     if row["state"] != Whereabouts.HERE.value:
         return row
     notes = read_notes(known.directory)
-    row |= {"name": notes.name or known.name, "labels": list(notes.labels), "archived": notes.archived}
+    row |= notes.over(known.name, {})
     try:
         with JournalReader(known.directory) as journal:
+            row |= notes.over(known.name, journal.about)
             config, counts, driver = journal.config, journal.counts(), journal.driver()
             best = journal.best(smaller_is_better=config["smaller_is_better"])
-            row["state"] = state_of(journal.phase.value, runs=driver is not None)
+            row["state"] = state_of(journal.phase.value, counts, runs=driver is not None)
     except JournalError:
         return row | {"state": "unreadable"}
     row |= {"trials": sum(counts.values()), "completed": counts.get("COMPLETED", 0), "failed": counts.get("FAILED", 0)}
     return row | {"metric": config["metric"], "best": best.metric if best else None, "host": driver["host"] if driver else known.host}
 
 
-def state_of(phase: str, *, runs: bool) -> str:
+def state_of(phase: str, counts: Mapping[str, int], *, runs: bool) -> str:
     """Return the word for where an experiment stands."""
-    if phase == "ACTIVE":
-        return "running" if runs else "stopped"
-    return phase.lower()
+    from shadho_like.watching import none_open
+
+    if phase != "ACTIVE":
+        return phase.lower()
+    return "running" if runs else "completed" if none_open(counts) else "stopped"
 
 
 def _state(row: Row) -> str:

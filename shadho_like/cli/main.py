@@ -28,10 +28,14 @@ if TYPE_CHECKING:
     from shadho_like.trial import Trial
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(__version__, prog_name="shadho")
 def cli() -> None:
-    """Look at a hyperparameter search, running or done, and steer it."""
+    """Look at a hyperparameter search, running or done, and steer it.
+
+    EXPERIMENT is the directory of a search, or its id (see shadho experiment list), or the beginning of its id. Exit statuses: 0 done, 1
+    the machine, the file system or the cluster refused, 2 the command is wrong; shadho experiment wait has more.
+    """
 
 
 cli.add_command(checkpoint_commands)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from shadho_like.notes import Notes
 
 _NOTES = ("description", "labels", "name")
-_LIMITS = ("max_trials",)
+_LONGEST = 16
+_LIMITS = ("max_slots", "max_trials")
 
 
 @click.command("set")
@@ -33,10 +34,11 @@ def set_(directory: Path, settings: tuple[str, ...]) -> None:
       name=TEXT          what lists call it; empty for the name that it began with
       description=TEXT   empty for none
       labels=A,B         in the place of those before; empty for none
-      max_trials=N       how many trials there may be in all, until the driver is started again;
-                         what runs goes on, and a search that is over takes shadho experiment continue
+      max_trials=N       how many trials there may be in all
+      max_slots=N        how many GPUs those that run may have together; one that asks for none counts as one
 
-    All else makes it another experiment, or is read when the driver starts.
+    The last two hold until the driver is started again. What runs goes on. A search that is over takes shadho experiment continue. All
+    else makes it another experiment, or is read when the driver starts.
 
     Example: shadho experiment set experiments/digits name=first labels=paper,resnet
     """  # noqa: D301 - \b is click's
@@ -47,8 +49,8 @@ def set_(directory: Path, settings: tuple[str, ...]) -> None:
         if notes := {key: value for key, value in given.items() if key in _NOTES}:
             write_notes(directory, _noted(read_notes(directory), notes))
             click.echo(f"{directory}: noted {', '.join(sorted(notes))}")
-        if "max_trials" in given:
-            _limit(directory, given["max_trials"])
+        if limits := {key: int(value) for key, value in given.items() if key in _LIMITS}:
+            _limit(directory, limits)
 
 
 def _read(settings: tuple[str, ...]) -> dict[str, str]:
@@ -67,9 +69,11 @@ def _read(settings: tuple[str, ...]) -> dict[str, str]:
             message = f"{key} of an experiment that is there cannot be changed: {nearest(key, (*_NOTES, *_LIMITS))}"
             raise OptionError(message)
         given[key] = value
-    if "max_trials" in given and not (given["max_trials"].isascii() and given["max_trials"].isdigit() and int(given["max_trials"])):
-        message = f"max_trials must be a whole number of at least 1, not {given['max_trials']!r}"
-        raise OptionError(message)
+    for key in given.keys() & set(_LIMITS):
+        value = given[key]
+        if not (value.isascii() and value.isdigit() and len(value) < _LONGEST and int(value)):
+            message = f"{key} must be a whole number of at least 1, not {value!r:.40}"
+            raise OptionError(message)
     return given
 
 
@@ -84,17 +88,19 @@ def _noted(notes: Notes, given: Mapping[str, str]) -> Notes:
     return notes
 
 
-def _limit(directory: Path, max_trials: str) -> None:
-    """Have the driver take another limit, and say what came of it."""
+def _limit(directory: Path, limits: Mapping[str, int]) -> None:
+    """Have the driver take other limits, and say what came of it."""
     from shadho_like.journal import JournalReader
 
     with JournalReader(directory) as journal:
         if journal.phase.over:
-            message = f"{directory} is over ({journal.phase.value.lower()}): shadho experiment continue --max-trials gives it more to do"
+            hint = "shadho experiment continue gives it more to do"
+            message = f"{directory} is over ({journal.phase.value.lower()}), and no limit means anything to it; {hint}"
             raise OptionError(message)
         before = journal.last_turn()
-    if leave(directory, Action.SET, keys={"max_trials": int(max_trials)}):
+    if leave(directory, Action.SET, keys=limits):
         with JournalReader(directory) as journal:
-            kinds = {json.loads(record.event)[0] for record in journal.records(before)}
-        taken = kinds & {"changed", "continued"}
-        click.echo(f"{directory}: max_trials is {max_trials} now" if taken else f"{directory}: max_trials stays; its driver says why")
+            events = [json.loads(record.event) for record in journal.records(before)]
+        taken = {key for kind, _, keys, *_ in events if kind in {"changed", "continued"} for key in keys}
+        for key, value in limits.items():
+            click.echo(f"{directory}: {key} is {value} now" if key in taken else f"{directory}: {key} stays; its driver says why")

@@ -46,9 +46,10 @@ def print_rows(form: str | None, rows: Iterable[Row], columns: Sequence[str], sh
 def print_table(head: Sequence[str], rows: Iterable[Iterable[str]]) -> None:
     """Print a table for a person: as wide as the terminal, or a line a row where there is none."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(*head, box=None, pad_edge=False)
+    # Folded, not cut: what a person sees can be copied.
+    table = Table(*(Column(heading, overflow="fold") for heading in head), box=None, pad_edge=False)
     for row in rows:
         table.add_row(*map(harmless, row))
     Console(markup=False, emoji=False, highlight=False, width=None if sys.stdout.isatty() else _WIDTH).print(table)

@@ -28,7 +28,7 @@ def wait(directory: Path, timeout: float | None) -> None:
     """Wait for the end of EXPERIMENT, and say by the exit status how it ended.
 
     \b
-      0  completed: the search method has no more to do
+      0  completed: the search method has no more to do, or all trials that there may be are over
       1  the experiment cannot be read
       2  there is none, or the command is wrong
       3  canceled, or killed

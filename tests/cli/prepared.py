@@ -51,12 +51,19 @@ ASHA = """
 name: digits
 hyperparameters: {lr: {type: log, minval: -4, maxval: -1}}
 searcher: {name: async_halving, metric: loss, max_length: {epochs: 16}, max_trials: 32, num_rungs: 3}
+slurm: {workers: 2}
+"""
+CREATED = """
+name: created
+entrypoint: python train.py
+hyperparameters: {x: {type: double, minval: 0, maxval: 1}}
+searcher: {name: random, metric: loss, max_length: {epochs: 2}, max_trials: 2}
 """
 
 
 def build(folder: Path, environment: dict[str, str]) -> None:
     """Run both searches in a folder."""
-    files = {"driver.py": DIGITS, "train.py": TRAIN, "sin.py": SIN, "asha.yaml": ASHA}
+    files = {"driver.py": DIGITS, "train.py": TRAIN, "sin.py": SIN, "asha.yaml": ASHA, "experiment.yaml": CREATED}
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
     done = subprocess.run([sys.executable, "driver.py"], cwd=folder, env=environment, capture_output=True, text=True, check=False)

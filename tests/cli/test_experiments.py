@@ -127,12 +127,13 @@ def test_notes() -> None:
 @pytest.mark.usefixtures("place")
 def test_what_cannot_be_set() -> None:
     assert refused("experiment", "set", OVER, "metric=x") == (
-        "metric of an experiment that is there cannot be changed: Known: description, labels, max_trials, name."
+        "metric of an experiment that is there cannot be changed: Known: description, labels, max_slots, max_trials, name."
     )
     assert refused("experiment", "set", OVER, "name") == "'name' is no KEY=VALUE"
     assert refused("experiment", "set", UNDER_WAY, "max_trials=0") == "max_trials must be a whole number of at least 1, not '0'"
-    hint = "shadho experiment continue --max-trials gives it more to do"
-    assert refused("experiment", "set", OVER, "max_trials=20") == f"{OVER} is over (completed): {hint}"
+    hint = "shadho experiment continue gives it more to do"
+    said = f"{OVER} is over (completed), and no limit means anything to it; {hint}"
+    assert refused("experiment", "set", OVER, "max_trials=20") == said
     assert not Path(OVER, "notes.json").exists()
 
 

@@ -19,6 +19,7 @@ EXAMPLE = re.compile(r"^[ \t]*Example: (.+)$", re.MULTILINE)
 STUBS = {"sbatch": "echo 7", "squeue": "echo '7_1|RUNNING'", "scancel": "true"}
 SUBMIT = "shadho workers submit --batch slurm --name digits"
 BEFORE: Mapping[str, str] = {
+    "experiment run": "rm -r experiments/digits; shadho experiment create experiment.yaml . --directory experiments/digits --follow",
     "experiment unarchive": "shadho experiment archive experiments/digits",
     "workers drain": SUBMIT,
     "workers scale": SUBMIT,
@@ -61,7 +62,8 @@ def test_the_example_works(place: Path, monkeypatch: pytest.MonkeyPatch, name: s
     if name == "experiment activate":
         prepared.set_phase(place / prepared.UNDER_WAY, "PAUSED")
     if name in BEFORE:
-        assert shell(BEFORE[name]).returncode == 0
+        before = shell(BEFORE[name])
+        assert before.returncode == 0, before.stdout + before.stderr
     done = shell(example)
     assert done.returncode == STATUS.get(name, 0), done.stdout + done.stderr
     assert "Traceback" not in done.stderr

@@ -23,7 +23,7 @@ COMMAND = [sys.executable, "-c", "from shadho_like.cli.main import main; main()"
 DRIVER = """
 from shadho_like import Shadho, rand
 
-Shadho({command!r}, {{"x": rand.randint(1, 9)}}, max_tasks=2, timeout=None, workers=2, directory="search", name="gated").run()
+Shadho({command!r}, {{"x": rand.randint(1, 9)}}, max_tasks=2, timeout=None, workers=2, directory="search", name="gated"{options}).run()
 """
 # A trial prints a line, waits for its gate, prints another without an end and completes.
 GATED = """
@@ -34,6 +34,16 @@ printf "$number ends"
 echo '{{"loss": 1}}' > result.json
 """
 
+# Each attempt prints two lines, the second without an end; the first one fails.
+RETRIED = """
+number=$(sed 's/.*"attempt": *\\([0-9]*\\).*/\\1/' trial.json)
+echo "attempt $number begins"
+until [ -e {gates}/$number ]; do sleep 0.05; done
+printf "attempt $number ends"
+echo '{{"loss": 1}}' > result.json
+[ $number = 2 ]
+"""
+
 
 @pytest.fixture
 def gates(tmp_path: Path) -> Path:
@@ -42,9 +52,11 @@ def gates(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def gated(folder: Path, gates: Path, environment: Environment) -> Iterator[subprocess.Popen[str]]:
+def gated(
+    folder: Path, gates: Path, environment: Environment, command: str = GATED, options: str = ""
+) -> Iterator[subprocess.Popen[str]]:
     """Run a search whose trials wait for their gates."""
-    (folder / "driver.py").write_text(DRIVER.format(command=GATED.format(gates=gates)))
+    (folder / "driver.py").write_text(DRIVER.format(command=command.format(gates=gates), options=options))
     with running([sys.executable, "driver.py"], folder, environment) as driver:
         until(lambda: counts(folder / "search") >= {"RUNNING": 2}.items(), "two running trials", driver)
         yield driver
@@ -107,10 +119,25 @@ def test_logs_are_followed_to_the_end(tmp_path: Path, environment: Environment, 
             assert (all_of_it.poll(), wait.poll()) == (None, None)
             (gates / "0").touch()
             assert all_of_it.communicate()[0] == "trial 0 | 0 ends\n"
-            # Its two trials are done, but it was not asked for no more than two by its search method.
-            assert wait.communicate()[0] == "search: stopped; 2 completed\n"
-            assert (all_of_it.returncode, wait.returncode) == (0, 5)
+            assert wait.communicate()[0] == "search: completed; 2 completed\n"
+            assert (all_of_it.returncode, wait.returncode) == (0, 0)
         driver.wait()
+
+
+def test_each_line_of_each_attempt_is_shown_once(tmp_path: Path, environment: Environment, gates: Path) -> None:
+    with (
+        gated(tmp_path, gates, environment, command=RETRIED, options=", max_resubmissions=1") as driver,
+        running([*COMMAND, "trial", "logs", "search", "0", "-f"], tmp_path, environment) as logs,
+    ):
+        assert spoken(logs, 1) == ["attempt 1 begins"]
+        (gates / "1").touch()
+        assert spoken(logs, 2) == ["attempt 1 ends", "attempt 2 begins"]
+        (gates / "2").touch()
+        assert logs.communicate()[0] == "attempt 2 ends\n"
+        driver.wait()
+    assert (tmp_path / "search/trials/000000/output.1.log").read_text() == "attempt 1 begins\nattempt 1 ends"
+    lines = ["attempt 1 begins", "attempt 1 ends", "attempt 2 begins", "attempt 2 ends"]
+    assert shadho("trial", "logs", tmp_path / "search", "0").stdout.splitlines() == lines
 
 
 def test_ctrl_c_ends_what_follows_without_a_word(tmp_path: Path, environment: Environment, gates: Path) -> None:
@@ -143,16 +170,25 @@ def test_the_exit_status_of_wait_says_how_it_ended() -> None:
     assert status_of("experiment", "wait", UNDER_WAY) == 5
 
 
-def test_the_limit_of_trials_is_set_while_a_search_runs(tmp_path: Path, environment: Environment, gates: Path) -> None:
+def test_limits_are_set_while_a_search_runs(tmp_path: Path, environment: Environment, gates: Path) -> None:
     search = tmp_path / "search"
     with gated(tmp_path, gates, environment) as driver:
-        said = shadho("experiment", "set", search, "max_trials=3")
-        assert said.stdout == f"{search}: max_trials is 3 now\n", said.stderr
-        for number in range(3):
+        said = shadho("experiment", "set", search, "max_trials=4", "max_slots=1")
+        assert said.stdout == f"{search}: max_trials is 4 now\n{search}: max_slots is 1 now\n", said.stderr
+        (gates / "0").touch()
+        until(lambda: counts(search) >= {"COMPLETED": 1}.items(), "the end of a trial", driver)
+        assert dict(counts(search)) == {"COMPLETED": 1, "RUNNING": 1, "PENDING": 2}
+        for number in range(1, 4):
             (gates / str(number)).touch()
         driver.wait()
-    assert dict(counts(search)) == {"COMPLETED": 3}
-    assert "the user set max_trials to 3" in shadho("trial", "explain", search, "0").stdout
+    assert dict(counts(search)) == {"COMPLETED": 4}
+    with JournalReader(search) as journal:
+        one, two, three = (trial.started_s or 0 for trial in list(journal.trials())[1:])
+        ended = [trial.finished_s or 0 for trial in journal.trials()][1:]
+    assert ended[0] <= two
+    assert ended[1] <= three
+    assert one < two < three
+    assert "the user set max_trials to 4" in shadho("trial", "explain", search, "0").stdout
 
 
 @pytest.mark.usefixtures("place")
@@ -178,6 +214,13 @@ def test_a_trial_is_downloaded_whole() -> None:
     assert (again.returncode, again.stderr) == (2, f"error: {target} is there already: name a folder that is to be made\n")
     nowhere = shadho("trial", "download", OVER, "0", "no/such/folder/x")
     assert (nowhere.returncode, nowhere.stderr) == (1, "error: no/such/folder/x cannot be written: No such file or directory\n")
+
+
+@pytest.mark.usefixtures("place")
+def test_a_trial_of_which_nothing_is_kept_is_not_downloaded() -> None:
+    said = shadho("trial", "download", UNDER_WAY, "0")
+    reason = "nothing is kept of trial 0: it printed nothing, and has no output files and no checkpoints"
+    assert (said.returncode, said.stderr) == (2, f"error: {reason}\n")
 
 
 @pytest.mark.usefixtures("place")
