@@ -23,6 +23,7 @@ from shadho_like.arguments import (
 from shadho_like.checkpoint_policy import CheckpointPolicy
 from shadho_like.checkpoint_storage import CheckpointStorage
 from shadho_like.compute_classes import assignment, check_new, unused
+from shadho_like.context_command import in_context
 from shadho_like.control import RunOptions
 from shadho_like.dispatch import Assignment
 from shadho_like.engine import ENGINES
@@ -35,6 +36,7 @@ from shadho_like.input_files import input_file, output_file, warn_of_missing
 from shadho_like.interrupts import SignalInterrupts
 from shadho_like.journal import Journal
 from shadho_like.keeping import shared_root
+from shadho_like.known_experiments import remember
 from shadho_like.paths import ExperimentPaths
 from shadho_like.progress import Progress, print_result
 from shadho_like.recipes import kept_concurrency, recipe_of
@@ -327,7 +329,8 @@ class Shadho:
             journal.keep("about", self.about)
         with SignalInterrupts() as interrupts, Progress(*shown) as progress:
             kept = kept_concurrency(config["method"]["keys"], self._recipe.keys)
-            for notice in (*warn_of_missing(self._cmd, self._inputs), *kept, *unused(self.compute_classes, self._engine_name)):
+            missing, idle = warn_of_missing(self._cmd, self._inputs), unused(self.compute_classes, self._engine_name)
+            for notice in (*remember(journal, launch.paths.root), *missing, *kept, *idle):
                 progress.notice(notice)
             for step in experiment.run(engine, launch, replace(self._options, grown=grown), interrupts):
                 running = step.stopped
@@ -349,7 +352,7 @@ class Shadho:
         return searcher.create(name, self._space, seed=seed, smaller_is_better=self._smaller_is_better, **keys)
 
     def _launch(self) -> Launch:
-        command, objective = (None, self._cmd) if callable(self._cmd) else (self._cmd, None)
+        command, objective = (None, self._cmd) if callable(self._cmd) else (in_context(self._cmd, self._inputs), None)
         resources = self.config.workqueue.resources()
         return Launch(
             experiment=self.name,

@@ -10,6 +10,7 @@ from typing import Any
 import shadho_rendezvous
 
 from shadho_like.checkpoint_policy import CheckpointPolicy
+from shadho_like.errors import OptionError
 from shadho_like.paths import ExperimentPaths
 from shadho_like.resources import ComputeClass, Resources
 
@@ -103,6 +104,17 @@ class Launch:
     slice_s: float | None = None
     slice_length: int | None = None
     trial_timeout_s: float | None = None
+
+    def most_running_in(self, slots: int) -> int:
+        """Return how many trials may run at once where they may have so many GPUs together.
+
+        Raises:
+            OptionError: not even one, or several share a task.
+        """
+        if self.trials_per_task > 1:
+            message = "max_slots counts trials that run at once, which with hyperparameters_per_task are not told apart"
+            raise OptionError(message)
+        return self.resources.trials_in(slots)
 
     @property
     def nice(self) -> int:

@@ -227,7 +227,8 @@ class Preempt:
 
         The processes of a trial are to ask together, and all get the same answer.
         """
-        self.asked = bool(self._distributed.broadcast(self.asked or any(reason() for reason in self.reasons)))
+        # Between the question and the answer the signal may come, and set `asked` in vain: `signaled` stays.
+        self.asked = bool(self._distributed.broadcast(self.asked or self.signaled or any(reason() for reason in self.reasons)))
         return self.asked
 
     def _on_signal(self, *_: Any) -> None:

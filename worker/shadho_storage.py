@@ -8,11 +8,16 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import sys
 from contextlib import contextmanager, suppress
 from typing import Any, Callable, Iterator
 
 import shadho_checkpoint
+import shadho_worker
 from shadho_checkpoint import ID, Checkpoint, CheckpointError, folder_of
+
+NOT_SAVED = "shadho_worker: checkpoint not saved: "
+"""How a line begins in the log of a trial that raised while it saved a checkpoint."""
 
 
 class Checkpoints:
@@ -92,8 +97,9 @@ class Checkpoints:
             length = (metadata or {}).get("steps_completed", self._length())
             files = shadho_checkpoint.seal(partial, {"id": checkpoint, "length": length, "metadata": metadata or {}})
             os.rename(partial, final)
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(partial, ignore_errors=True)
+            print(f"{NOT_SAVED}{checkpoint}, {shadho_worker.describe(error)[0]}", file=sys.stderr, flush=True)
             raise
         shadho_checkpoint.sync(os.path.dirname(final))
         self.saved, self.saved_length = True, self._length()

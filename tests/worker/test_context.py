@@ -129,6 +129,20 @@ def test_how_a_script_ended(start: Callable[..., Context], sandbox: Path, error:
     assert (result(sandbox)["status"], result(sandbox)["kind"]) == ("failed", kind)
 
 
+def test_a_signal_at_any_moment_is_heard(start: Callable[..., Context]) -> None:
+    """One that comes while the other reasons are asked is heard at the next question, if not at this one."""
+    preempt = start().preempt
+
+    def at_that_moment() -> bool:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return False
+
+    preempt.reasons = (at_that_moment,)
+    preempt.should_preempt()
+    preempt.reasons = ()
+    assert preempt.should_preempt()
+
+
 def test_a_preempted_script_goes_on_later(start: Callable[..., Context], sandbox: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
     try:
