@@ -15,7 +15,15 @@ __all__ = ["Rendezvous", "find", "password_file", "publish", "withdraw"]
 
 
 def publish(
-    name: str, *, host: str, port: int, run_id: str, password_file: str | None = None, jobs_per_gpu: int = 1, ssl: bool = False
+    name: str,
+    *,
+    host: str,
+    port: int,
+    run_id: str,
+    password_file: str | None = None,
+    jobs_per_gpu: int = 1,
+    priority: int = shadho_rendezvous.USUAL_PRIORITY,
+    ssl: bool = False,
 ) -> Path:
     """Have workers that look for `name` find this process; return the file that says so, for `withdraw`.
 
@@ -26,6 +34,7 @@ def publish(
         run_id: another one for each run.
         password_file: the path of the password file that workers need.
         jobs_per_gpu: how many trials may share a GPU.
+        priority: the smaller, the sooner workers go to it.
         ssl: whether the manager speaks SSL.
 
     Raises:
@@ -33,7 +42,7 @@ def publish(
     """
     try:
         home = str(shadho_home())
-        return Path(shadho_rendezvous.publish(home, name, host, port, run_id, password_file, jobs_per_gpu, ssl))
+        return Path(shadho_rendezvous.publish(home, name, host, port, run_id, password_file, jobs_per_gpu, priority, ssl))
     except shadho_rendezvous.RendezvousError as error:
         raise WorldError(str(error)) from error
 
@@ -57,7 +66,7 @@ def withdraw(path: Path) -> None:
 
 
 def find(name: str) -> list[Rendezvous]:
-    """Return the running drivers of this name, newest first.
+    """Return the running drivers of this name, in the order in which workers go to them.
 
     Raises:
         WorldError: others can write to the folder.

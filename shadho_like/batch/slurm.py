@@ -34,7 +34,7 @@ def _script(job: WorkerJob) -> str:
         f"#SBATCH --output={shlex.quote(job.logs.replace('%', '%%') + '/%A_%a.log')}",
         "#SBATCH --nodes=1 --ntasks=1",
         f"#SBATCH --cpus-per-task={job.cores}",
-        f"#SBATCH --gres=gpu:{job.gpus}" if job.gpus else None,
+        f"#SBATCH --gres={_gres(job)}" if job.gpus else None,
         f"#SBATCH --mem={job.memory_mb}M" if job.memory_mb else None,
         f"#SBATCH --time={clock(job.time_s)}" if job.time_s else None,
         f"# The worker hears of its end, by time or by preemption, {job.notice_s} s before.",
@@ -48,12 +48,16 @@ def _script(job: WorkerJob) -> str:
     )
 
 
+def _gres(job: WorkerJob) -> str:
+    return f"gpu:{f'{job.gpu_type}:' if job.gpu_type else ''}{job.gpus}"
+
+
 def _factory_options(job: WorkerJob) -> str:
     """Return what the factory leaves out, memory too: some versions write it as two words."""
     return shlex.join(
         [
             f"--job-name={job.job_name}",
-            *([f"--gres=gpu:{job.gpus}"] if job.gpus else []),
+            *([f"--gres={_gres(job)}"] if job.gpus else []),
             *([f"--mem={job.memory_mb}M"] if job.memory_mb else []),
             *([f"--time={clock(job.time_s)}"] if job.time_s else []),
             *(f"--signal=B:TERM@{job.notice_s}", "--no-requeue", *job.batch_options),
