@@ -24,7 +24,7 @@ from shadho_like.events import (
     StopReason,
     event_from_json,
 )
-from shadho_like.journal import UNANSWERED, Journal, dump_operations
+from shadho_like.journal import UNANSWERED, Journal, Standing, StatusFile, dump_operations
 from shadho_like.keeping import Keeping
 from shadho_like.method_record import MethodRecord
 from shadho_like.phase import Phase
@@ -140,6 +140,7 @@ class Experiment:
             EngineError, JournalError, MethodError: it cannot go on; all that was yielded as done is kept.
         """
         self._keeping = Keeping(self._journal, launch, self.state)
+        status = StatusFile(launch.paths.status)
         try:
             engine.open(launch)
             began_s = engine.now()
@@ -154,13 +155,16 @@ class Experiment:
             self._obey(engine, control)
             while not self.state.finished:
                 self._submit(engine)
-                yield self._pass(engine, control, interrupts, began_s)
+                step = self._pass(engine, control, interrupts, began_s)
+                status.tell(Standing(step.engine, step.progress, options.max_trials, control.ends_s))
+                yield step
             if self._notices:
                 yield self._step(engine, engine.now() - began_s)
             self._keeping.settle()
             self._save_snapshot()
         finally:
             engine.close()
+            status.end()
 
     def _submit(self, engine: Engine) -> None:
         if classes := engine.classes():

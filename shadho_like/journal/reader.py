@@ -13,6 +13,7 @@ from shadho_like.errors import JournalError, OptionError
 from shadho_like.filelock import FileLock
 from shadho_like.journal import schema
 from shadho_like.journal.schema import Record
+from shadho_like.journal.status import Told, read_status
 from shadho_like.paths import ExperimentPaths
 from shadho_like.phase import Phase
 from shadho_like.trial import Trial
@@ -150,6 +151,10 @@ class JournalReader:
         """Return whether the search method named a checkpoint to start a trial from."""
         query = "SELECT EXISTS (SELECT 1 FROM turns WHERE instr(operations, ?))"
         return bool(self._db.execute(query, (f'"{checkpoint}"',)).fetchone()[0])
+
+    def status(self) -> Told | None:
+        """Return what the driver told last of its run: workers, load, progress; None where it told nothing. See `Told.live`."""
+        return read_status(self._paths)
 
     def driver(self) -> dict[str, Any] | None:
         """Return who writes this experiment now (pid, host), or None."""
