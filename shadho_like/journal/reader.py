@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from shadho_like.filelock import FileLock
 from shadho_like.journal import schema
 from shadho_like.journal.schema import Record
 from shadho_like.journal.status import Told, read_status
+from shadho_like.overview import Glance
 from shadho_like.paths import ExperimentPaths
 from shadho_like.phase import Phase
-from shadho_like.trial import Trial
+from shadho_like.trial import Trial, TrialState
 
 _REPORTED_SINCE = 2
+_GLANCED = "number, request_id, state, metric, length, validated, attempts, host, started_s, finished_s"
 
 
 class JournalReader:
@@ -117,13 +119,35 @@ class JournalReader:
             raise OptionError(message)
         return schema.trial_from_row(row)
 
-    def records(self) -> Iterator[Record]:
-        """Yield all turns in order, as they were written. Pages are read one by one, as for `trials`."""
-        after = 0
+    def glances(self, after: int = -1) -> Iterator[Glance]:
+        """Yield the trials with numbers above `after`, in order, without what is long. Pages are read one by one, as for `trials`."""
+        query = f"SELECT {_GLANCED} FROM trials WHERE number > ? ORDER BY number LIMIT 5000"
+        while page := self._rows(query, after):
+            yield from map(_glance, page)
+            after = page[-1][0]
+
+    def glances_of(self, numbers: Collection[int]) -> Iterator[Glance]:
+        """Yield these trials, without what is long."""
+        query = f"SELECT {_GLANCED} FROM trials WHERE number IN (SELECT value FROM json_each(?))"
+        yield from map(_glance, self._rows(query, json.dumps(list(numbers))))
+
+    def last_turn(self) -> int:
+        """Return the number of the newest turn, 0 where there is none."""
+        return int(self._rows("SELECT coalesce(max(number), 0) FROM turns")[0][0])
+
+    def records(self, after: int = 0) -> Iterator[Record]:
+        """Yield the turns with numbers above `after` in order, as they were written. Pages are read one by one, as for `trials`."""
         query = "SELECT number, event, operations FROM turns WHERE number > ? ORDER BY number LIMIT 1000"
         while page := self._db.execute(query, (after,)).fetchall():
             yield from (Record(*row) for row in page)
             after = page[-1][0]
+
+    def progress(self, trials: Collection[int]) -> dict[int, tuple[float | None, float | None]]:
+        """Return how far trials said to be last: the length, and the fraction of all of it, each where it was said; by trial."""
+        if self._version < _REPORTED_SINCE:
+            return {}
+        query = "SELECT trial, length, fraction FROM progress WHERE trial IN (SELECT value FROM json_each(?))"
+        return {trial: (length, fraction) for trial, length, fraction in self._rows(query, json.dumps(list(trials)))}
 
     def attempts(self, trial: int) -> list[dict[str, Any]]:
         """Return a trial's attempts, oldest first, as column name to value."""
@@ -159,6 +183,11 @@ class JournalReader:
     def driver(self) -> dict[str, Any] | None:
         """Return who writes this experiment now (pid, host), or None."""
         return FileLock.holder(self._paths.lock)
+
+
+def _glance(row: Sequence[Any]) -> Glance:
+    number, request_id, state, *rest = row
+    return Glance(number, request_id, TrialState(state), *rest)
 
 
 def copy_journal(source: Path, target: Path) -> None:

@@ -48,11 +48,13 @@ class Told:
         standing: what a driver told last.
         time_s: when, Unix time in seconds. What has not changed since is not told again.
         live: whether that driver still runs the experiment; else it is how things were.
+        over: whether its run has ended well.
     """
 
     standing: Standing
     time_s: float
     live: bool
+    over: bool
 
 
 class StatusFile:
@@ -113,7 +115,7 @@ def read_status(paths: ExperimentPaths) -> Told | None:
         live = driver is not None and all(driver[name] == value[name] for name in ("pid", "host")) and time_s >= driver["since_s"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    return Told(standing, time_s, live)
+    return Told(standing, time_s, live, over=bool(value["over"]))
 
 
 def _int(value: Any) -> int | None:
