@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from shadho_like.journal import JournalReader
 from shadho_like.overview import Overview
@@ -13,14 +15,18 @@ class Follower:
     """Keeps an overview of one experiment.
 
     Args:
-        smaller_is_better: whether its metric is minimised.
+        config: what it began with.
 
     Attributes:
+        config: the same.
         overview: all its trials, as of the last `update`.
+        lost: attempts that machines lost, likewise.
     """
 
-    def __init__(self, *, smaller_is_better: bool) -> None:
-        self.overview = Overview(smaller_is_better=smaller_is_better)
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.config = config
+        self.overview = Overview(smaller_is_better=config["smaller_is_better"])
+        self.lost = 0
         self._turn = 0
         self._phase: Phase | None = None
 
@@ -35,7 +41,7 @@ class Follower:
         """
         phase = journal.phase
         if not self._turn:
-            self._turn = journal.last_turn()
+            self._turn, self.lost = journal.last_turn(), journal.lost_attempts()
             self.overview.take(journal.glances())
             self._phase = phase
             return
@@ -44,6 +50,7 @@ class Follower:
         for record in journal.records(self._turn):
             self._turn = record.number
             everything = everything or not record.event.startswith('["attempt_')
+            self.lost += record.event.startswith('["attempt_lost"')
             for kind, *rest in json.loads(record.operations or "[]"):
                 everything = everything or kind == "shutdown"
                 if kind in {"validate_after", "close"} and (number := self.overview.number_of(rest[0])) is not None:

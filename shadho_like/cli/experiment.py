@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from shadho_like.cli.said import said_plainly
+from shadho_like.cli.watch import watch
 from shadho_like.errors import OptionError
 from shadho_like.events import Action
 
@@ -26,6 +27,9 @@ _DIRECTORY = click.argument("directory", type=click.Path(path_type=Path))
 @click.group("experiment")
 def experiment_commands() -> None:
     """Pause, go on with, or end a search, from any machine that sees its directory."""
+
+
+experiment_commands.add_command(watch)
 
 
 @experiment_commands.command()

@@ -1,0 +1,20 @@
+"""Texts that came from afar, made fit to be shown: nothing in them moves a cursor, turns the writing around, or cannot be encoded. Pure."""
+
+from __future__ import annotations
+
+
+def harmless(text: str, longest: int | None = None) -> str:
+    """Return a text as one line in which each character shows itself; what is no sign is written as its code.
+
+    Args:
+        text: any text, also with control characters or lone surrogates.
+        longest: cut to so many characters, of which the last is then an ellipsis.
+    """
+    if longest is not None and len(text) > longest:
+        text = text[: max(0, longest - 1)] + "…"
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else _CODES.get(sign) or f"\\u{ord(sign):04x}" for sign in text)
+
+
+_CODES = {"\n": " ", "\t": " ", "\r": " "}
