@@ -106,6 +106,11 @@ class JournalReader:
             yield from map(schema.trial_from_row, page)
             after = page[-1][0]
 
+    def trials_of(self, numbers: Collection[int]) -> Iterator[Trial]:
+        """Yield these trials, in order."""
+        query = "SELECT * FROM trials WHERE number IN (SELECT value FROM json_each(?)) ORDER BY number"
+        yield from map(schema.trial_from_row, self._rows(query, json.dumps(list(numbers))))
+
     def trial(self, number: int) -> Trial:
         """Return a trial.
 
@@ -148,6 +153,38 @@ class JournalReader:
             return {}
         query = "SELECT trial, length, fraction FROM progress WHERE trial IN (SELECT value FROM json_each(?))"
         return {trial: (length, fraction) for trial, length, fraction in self._rows(query, json.dumps(list(trials)))}
+
+    def results(self, metric: str) -> Iterator[tuple[int, float, float, float]]:
+        """Yield (trial, length, value, Unix time in seconds) of this metric wherever a trial was validated, by trial and length."""
+        if self._version < _REPORTED_SINCE:
+            for trial in self.glances():
+                if trial.metric is not None:
+                    yield trial.number, trial.validated, trial.metric, trial.finished_s or 0.0
+            return
+        # The trials come first, so that of each only its results are looked up, and what it reported while it ran is passed over.
+        query = """
+            SELECT number, m.length, value, m.time_s FROM trials
+            CROSS JOIN metrics AS m ON m.trial = number AND m.kind = 'result' AND m.name = ?
+            WHERE number > ? AND number <= ? ORDER BY number, m.length"""
+        last = self._rows("SELECT coalesce(max(number), -1) FROM trials")[0][0]
+        for after in range(-1, last, 5000):
+            yield from self._rows(query, metric, after, after + 5000)
+
+    def spans(self) -> Iterator[tuple[str, float, float | None]]:
+        """Yield (host, start, end) of each attempt that ran, Unix times in seconds; those that run still have no end."""
+        yield from self._rows("SELECT host, started_s, finished_s FROM attempts WHERE started_s IS NOT NULL")
+
+    def gaps(self) -> list[tuple[float, float]]:
+        """Return when no driver ran: from the last that one told to the start of the next, Unix times in seconds."""
+        query = """
+            SELECT json_extract(last.event, '$[1]'), json_extract(next.event, '$[1]') FROM turns AS next
+            JOIN turns AS last ON last.number = next.number - 1 WHERE next.event LIKE '["run_started",%' ORDER BY next.number"""
+        return [(float(before), float(after)) for before, after in self._rows(query)]
+
+    def last_time_s(self) -> float:
+        """Return the time of the newest turn, Unix time in seconds; 0 where there is none."""
+        rows = self._rows("SELECT json_extract(event, '$[1]') FROM turns ORDER BY number DESC LIMIT 1")
+        return float(rows[0][0]) if rows else 0.0
 
     def attempts(self, trial: int) -> list[dict[str, Any]]:
         """Return a trial's attempts, oldest first, as column name to value."""
