@@ -14,6 +14,8 @@ import shadho_worker
 
 from shadho_like import requests, searcher
 from shadho_like.arguments import check_metrics, check_numbers, positional, slice_of
+from shadho_like.callbacks.base import Callback
+from shadho_like.callbacks.relay import Relay
 from shadho_like.checkpoint_policy import CheckpointPolicy
 from shadho_like.checkpoint_storage import CheckpointStorage
 from shadho_like.compute_classes import assignment, check_new, unused
@@ -81,6 +83,7 @@ class Shadho:
 
     Attributes:
         config: settings of the cluster, `.shadhorc` read: `config.workqueue.name = "x"`.
+        callbacks: told of what trials report and how they end, see `shadho_like.callbacks`: `opt.callbacks.append(TensorBoard("runs"))`.
         listeners: called after each pass of the loop with where the search stands; all that it counts is on the disk.
         searcher_state: what the search method is shown of the search; of no meaning before `run`.
 
@@ -154,6 +157,7 @@ class Shadho:
         self.config = Settings.load()
         self.searcher_state = SearcherState()
         self.listeners: list[Callable[[Step], None]] = []
+        self.callbacks: list[Callback] = []
         made = self._made_method(self._recipe.name, self._recipe.keys, 0)
         self._metrics = made.metrics if isinstance(made, BuiltInMethod) else {}
         check_metrics(self._metrics, metric, smaller_is_better=smaller_is_better, max_evals=max_evals)
@@ -298,14 +302,14 @@ class Shadho:
         self.searcher_state = experiment.state.searcher
         running, shown = 0, (self._metric, self._options.timeout_s, self._options.max_trials, os.path.relpath(launch.paths.root))
         journal.keep_command({"argv": sys.orig_argv, "cwd": str(Path.cwd())})
-        with SignalInterrupts() as interrupts, Progress(*shown) as progress:
+        with SignalInterrupts() as interrupts, Progress(*shown) as progress, Relay(self.callbacks, launch.paths, progress.notice) as relay:
             kept = _kept_concurrency(config["method"]["keys"], self._recipe.keys)
             for notice in (*warn_of_missing(self._cmd, self._inputs), *kept, *unused(self.compute_classes, self._engine_name)):
                 progress.notice(notice)
             for step in experiment.run(engine, launch, replace(self._options, grown=grown), interrupts):
                 running = step.stopped
                 _show(progress, step)
-                for listener in self.listeners:
+                for listener in (*self.listeners, relay.take):
                     listener(step)
         result = Result(launch.paths.root, running=running)
         print_result(result)

@@ -59,6 +59,7 @@ class Step:
         stopping: why the run ends, where it does.
         ending: how what still runs is brought to its end, where the run ends.
         phase: where the experiment is in its life.
+        turns: those that were committed since the last step.
     """
 
     counts: Mapping[TrialState, int]
@@ -73,6 +74,7 @@ class Step:
     stopping: StopReason | None
     ending: Ending | None
     phase: Phase
+    turns: tuple[Turn, ...] = ()
 
 
 class Experiment:
@@ -103,6 +105,7 @@ class Experiment:
         self._stopped = 0
         self._keeping: Keeping | None = None
         self._notices: list[str] = []
+        self._committed: list[Turn] = []
         self._read_back()
         self._assignment.times.restore(journal.run_times())
 
@@ -253,6 +256,7 @@ class Experiment:
         if not turns:
             return
         self._append(turns)
+        self._committed += turns
         for turn in turns:
             self._waiting.add(turn.wanted)
             gone = [attempt for attempt in turn.unwanted if not self._withdraw(attempt)]
@@ -287,6 +291,7 @@ class Experiment:
     def _step(self, engine: Engine, elapsed_s: float) -> Step:
         state = self.state
         notices, self._notices = self._notices, []
+        turns, self._committed = self._committed, []
         return Step(
             counts=state.counts,
             running=len(self._running),
@@ -300,6 +305,7 @@ class Experiment:
             stopping=state.stopping.reason if state.stopping else None,
             ending=state.stopping.ending if state.stopping else None,
             phase=state.phase,
+            turns=tuple(turns),
         )
 
     def close(self) -> None:

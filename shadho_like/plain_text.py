@@ -1,6 +1,15 @@
-"""Texts that came from afar, made fit to be shown: nothing in them moves a cursor, turns the writing around, or cannot be encoded. Pure."""
+"""Texts that came from afar, made fit to be shown: nothing in them moves a cursor, turns the writing around, or cannot be encoded.
+
+And texts that go away, without what looks like a secret. Pure.
+"""
 
 from __future__ import annotations
+
+import re
+
+_WORDS = r"\S*(?:token|secret|passw(?:or)?d|api[_-]?key|credential)[\w-]*"
+_SECRET = re.compile(rf"(?i)({_WORDS}[\"']?\s*[=:]\s*|--{_WORDS}\s+)\S+")
+_USERINFO = re.compile(r"://[^/@\s]+@")
 
 
 def harmless(text: str, longest: int | None = None) -> str:
@@ -15,6 +24,11 @@ def harmless(text: str, longest: int | None = None) -> str:
     if text.isprintable():
         return text
     return "".join(sign if sign.isprintable() else _CODES.get(sign) or f"\\u{ord(sign):04x}" for sign in text)
+
+
+def without_secrets(text: str) -> str:
+    """Return a text in which what is called a token, a secret, a password or a key is three asterisks, and so is who calls in a URL."""
+    return _USERINFO.sub("://***@", _SECRET.sub(r"\1***", text))
 
 
 _CODES = {"\n": " ", "\t": " ", "\r": " "}
