@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+_MOST_ROWS = 20
+
+
 class Result:
     """The trials of an experiment.
 
@@ -138,6 +141,17 @@ class Result:
             write_csv(journal.trials, self.metric, text)
         text.seek(0)
         return pd.read_csv(text)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: where it stands, and the best trials."""
+        from shadho_like.html_table import shown, trials_table
+
+        with JournalReader(self.directory) as journal:
+            trials = journal.best_trials(_MOST_ROWS, smaller_is_better=self._config["smaller_is_better"])
+        counts = ", ".join(f"{count} {state.lower()}" for state, count in sorted(self.counts.items())) or "no trials"
+        best = f"best {shown(self.metric)} <b>{shown(self.best_value)}</b> · " if self.best_trial else ""
+        some = f"<p>The best {len(trials)}:</p>" if len(trials) == _MOST_ROWS else ""
+        return f"<p>{best}{counts}</p>{some}{trials_table(trials, self.metric)}"
 
     def __repr__(self) -> str:
         best = f"best {self.metric} {self.best_value!r} at {json.dumps(self.best_hyperparameters)}" if self.best_trial else "no result"

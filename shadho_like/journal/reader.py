@@ -87,17 +87,25 @@ class JournalReader:
 
     def best(self, *, smaller_is_better: bool) -> Trial | None:
         """Return the trial with the best metric, the earliest of equals."""
+        return next(iter(self.best_trials(1, smaller_is_better=smaller_is_better)), None)
+
+    def best_trials(self, count: int, *, smaller_is_better: bool) -> list[Trial]:
+        """Return so many trials with the best metrics, the best first."""
         order = "ASC" if smaller_is_better else "DESC"
-        found = self._rows(f"SELECT * FROM trials WHERE metric IS NOT NULL ORDER BY metric {order}, finished_s, number LIMIT 1")
-        return schema.trial_from_row(found[0]) if found else None
+        query = f"SELECT * FROM trials WHERE metric IS NOT NULL ORDER BY metric {order}, finished_s, number LIMIT ?"
+        return list(map(schema.trial_from_row, self._rows(query, count)))
 
     def commonest_failure(self) -> tuple[str, int, str]:
         """Return the message with which most failed trials failed, how many did, and the last line that the first of them printed."""
+        message, count, _, _, tail = self.failures(1)[0]
+        return message, count, tail.rstrip().rpartition("\n")[2]
+
+    def failures(self, most: int) -> list[tuple[str, int, int, str, str]]:
+        """Return why trials failed, the commonest first: message, how many, and of the first its number, kind and last lines."""
         query = """
-            SELECT failure_message, count(*) AS n, failure_log_tail, min(number) FROM trials
-            WHERE state = 'FAILED' GROUP BY failure_message ORDER BY n DESC, number LIMIT 1"""
-        message, count, tail, _ = self._rows(query)[0]
-        return str(message), int(count), str(tail).rstrip().rpartition("\n")[2]
+            SELECT failure_message, count(*) AS n, min(number), failure_kind, coalesce(failure_log_tail, '') FROM trials
+            WHERE state = 'FAILED' GROUP BY failure_message ORDER BY n DESC, number LIMIT ?"""
+        return [(str(message), *rest) for message, *rest in self._rows(query, most)]
 
     def trials(self) -> Iterator[Trial]:
         """Yield all trials in order. Pages are read one by one, so that no lock is held while the caller works."""
@@ -180,6 +188,11 @@ class JournalReader:
             SELECT json_extract(last.event, '$[1]'), json_extract(next.event, '$[1]') FROM turns AS next
             JOIN turns AS last ON last.number = next.number - 1 WHERE next.event LIKE '["run_started",%' ORDER BY next.number"""
         return [(float(before), float(after)) for before, after in self._rows(query)]
+
+    def first_time_s(self) -> float:
+        """Return the time of the first turn, Unix time in seconds; 0 where there is none."""
+        rows = self._rows("SELECT json_extract(event, '$[1]') FROM turns ORDER BY number LIMIT 1")
+        return float(rows[0][0]) if rows else 0.0
 
     def last_time_s(self) -> float:
         """Return the time of the newest turn, Unix time in seconds; 0 where there is none."""
