@@ -113,7 +113,7 @@ def test_what_cannot_be(directory: Path, tmp_path: Path) -> None:
     assert said.returncode == 1
     assert said.stderr == f"error: the report cannot be written to {tmp_path}/no/report.html: No such file or directory\n"
     said = shadho("report", tmp_path)
-    assert said.returncode == 1
+    assert said.returncode == 2
     assert said.stderr == f"error: there is no experiment in {tmp_path}: it has no journal.sqlite\n"
 
 

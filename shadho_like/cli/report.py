@@ -6,14 +6,15 @@ from pathlib import Path
 
 import click
 
+from shadho_like.cli.reference import EXPERIMENT
 from shadho_like.cli.said import said_plainly
 
 
 @click.command("report")
-@click.argument("directory", type=click.Path(path_type=Path))
+@EXPERIMENT
 @click.option("-o", "--output", type=click.Path(path_type=Path), default="report.html", show_default=True, help="The file to write.")
 def report_command(directory: Path, output: Path) -> None:
-    """Write one self-contained page about the search in DIRECTORY, running or done: figures, best trials, failures, configuration.
+    """Write one self-contained page about EXPERIMENT, running or done: figures, best trials, failures, configuration.
 
     Example: shadho report experiments/digits -o report.html
     """

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from shadho_like.cli.said import said_plainly
+from shadho_like.cli.reference import EXPERIMENT
+from shadho_like.cli.said import ended_by_interrupt, said_plainly
 from shadho_like.errors import JournalError
 
 if TYPE_CHECKING:
@@ -19,14 +19,13 @@ if TYPE_CHECKING:
     from shadho_like.frame import Frame
 
 _LOOK_S = 1.0
-_INTERRUPTED = 130
 
 
 @click.command()
-@click.argument("directory", type=click.Path(path_type=Path))
+@EXPERIMENT
 @click.option("--once", is_flag=True, help="Print how it stands, and end.")
 def watch(directory: Path, *, once: bool) -> None:
-    """Show the search in DIRECTORY while it runs: how far it is, the best so far, trials, workers, failures.
+    """Show EXPERIMENT while it runs: how far it is, the best so far, trials, workers, failures.
 
     It only reads, so that it can be started anywhere and as often as wanted. Where its output is no terminal, it prints how things
     stand once.
@@ -45,10 +44,8 @@ def watch(directory: Path, *, once: bool) -> None:
         if once or not console.is_terminal or console.is_dumb_terminal:
             _print(console, _look(directory, follower, None))
             return
-        try:
+        with ended_by_interrupt():
             _show(console, directory, follower)
-        except KeyboardInterrupt:
-            sys.exit(_INTERRUPTED)
 
 
 def _look(directory: Path, follower: Follower, height: int | None) -> Frame:

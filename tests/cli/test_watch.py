@@ -74,7 +74,7 @@ def test_any_width(directory: Path, monkeypatch: pytest.MonkeyPatch, width: int)
 
 def test_nothing_there(tmp_path: Path) -> None:
     said = shadho("experiment", "watch", tmp_path)
-    assert (said.returncode, said.stdout) == (1, "")
+    assert (said.returncode, said.stdout) == (2, "")
     assert said.stderr == f"error: there is no experiment in {tmp_path}: it has no journal.sqlite\n"
 
 
