@@ -20,6 +20,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home folder, with the current one in it."""
     (tmp_path / "here").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("SHADHO_HOME", raising=False)
     monkeypatch.chdir(tmp_path / "here")
     return tmp_path
 
