@@ -43,4 +43,8 @@ def test_a_drained_worker_hands_its_training_on(tmp_path: Path, sge: Environment
 
 
 def test_workers_that_come_with_the_work(tmp_path: Path, sge: Environment) -> None:
-    hand_on(tmp_path, sge, "sge", *SMALL)
+    try:
+        hand_on(tmp_path, sge, "sge", *SMALL)
+    finally:
+        said(sge, "drain", "auto")
+        until(lambda: "ended" in said(sge, "status", "auto"), "the factory's end")
