@@ -15,6 +15,7 @@ from shadho_like.table import write_csv
 from shadho_like.trial import Hyperparameters, Trial
 
 if TYPE_CHECKING:
+    import optuna
     import pandas as pd
 
 
@@ -101,6 +102,16 @@ class Result:
             write_csv(journal.trials, self.metric, text)
         text.seek(0)
         return pd.read_csv(text)
+
+    def to_optuna(self) -> optuna.Study:
+        """Return the trials as an Optuna study in memory, to analyse, to plot, or to go on from with a sampler of Optuna's.
+
+        Raises:
+            OptionError: Optuna is not installed.
+        """
+        from shadho_like.studies import to_optuna
+
+        return to_optuna(self.directory)
 
     def __repr__(self) -> str:
         best = f"best {self.metric} {self.best_value!r} at {json.dumps(self.best_hyperparameters)}" if self.best_trial else "no result"

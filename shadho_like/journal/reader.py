@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from shadho_like.errors import JournalError, OptionError
 from shadho_like.filelock import FileLock
@@ -18,6 +18,20 @@ from shadho_like.phase import Phase
 from shadho_like.trial import Trial
 
 _REPORTED_SINCE = 2
+_IN_A_QUERY = 500
+
+
+class Result(NamedTuple):
+    """A metric's value that a trial reported at a length, while it trained, at a validation, or as what an attempt came to.
+
+    Attributes:
+        kind: training, validation or result.
+    """
+
+    trial: int
+    kind: str
+    length: float
+    value: float
 
 
 class JournalReader:
@@ -96,9 +110,8 @@ class JournalReader:
         message, count, tail, _ = self._rows(query)[0]
         return str(message), int(count), str(tail).rstrip().rpartition("\n")[2]
 
-    def trials(self) -> Iterator[Trial]:
-        """Yield all trials in order. Pages are read one by one, so that no lock is held while the caller works."""
-        after = -1
+    def trials(self, after: int = -1) -> Iterator[Trial]:
+        """Yield the trials with numbers above `after`, in order. Pages are read one by one, so that no lock is held between them."""
         while page := self._rows("SELECT * FROM trials WHERE number > ? ORDER BY number LIMIT 1000", after):
             yield from map(schema.trial_from_row, page)
             after = page[-1][0]
@@ -116,9 +129,30 @@ class JournalReader:
             raise OptionError(message)
         return schema.trial_from_row(row)
 
-    def records(self) -> Iterator[Record]:
-        """Yield all turns in order, as they were written. Pages are read one by one, as for `trials`."""
-        after = 0
+    def trials_numbered(self, numbers: Collection[int]) -> Iterator[Trial]:
+        """Yield those of these trials that there are."""
+        for some in _batches(numbers):
+            query = f"SELECT * FROM trials WHERE number IN ({', '.join('?' * len(some))})"
+            yield from map(schema.trial_from_row, self._rows(query, *some))
+
+    def results(self, metric: str, numbers: Collection[int] | None = None) -> Iterator[Result]:
+        """Yield what trials, or some of them, reported of a metric, in the order of their numbers, kinds and lengths."""
+        kind = "kind" if self._version >= _REPORTED_SINCE else "'result'"
+        query = f"SELECT trial, {kind}, length, value FROM metrics WHERE name = ?"
+        if numbers is None:
+            yield from (Result(*row) for row in self._rows(query, metric))
+            return
+        for some in _batches(numbers):
+            yield from (Result(*row) for row in self._rows(f"{query} AND trial IN ({', '.join('?' * len(some))})", metric, *some))
+
+    def last_turn(self) -> int:
+        """Return the number of the last turn; 0 before the first."""
+        # An event that waits for its answer is no turn yet.
+        query = "SELECT number - (operations = ?) FROM turns ORDER BY number DESC LIMIT 1"
+        return int(next(iter(self._rows(query, schema.UNANSWERED)), (0,))[0])
+
+    def records(self, after: int = 0) -> Iterator[Record]:
+        """Yield the turns with numbers above `after`, as they were written. Pages are read one by one, as for `trials`."""
         query = "SELECT number, event, operations FROM turns WHERE number > ? ORDER BY number LIMIT 1000"
         while page := self._db.execute(query, (after,)).fetchall():
             yield from (Record(*row) for row in page)
@@ -154,6 +188,12 @@ class JournalReader:
     def driver(self) -> dict[str, Any] | None:
         """Return who writes this experiment now (pid, host), or None."""
         return FileLock.holder(self._paths.lock)
+
+
+def _batches(numbers: Collection[int]) -> Iterator[list[int]]:
+    """Yield the numbers in order, not more at once than a query takes."""
+    ordered = sorted(numbers)
+    yield from (ordered[start : start + _IN_A_QUERY] for start in range(0, len(ordered), _IN_A_QUERY))
 
 
 def copy_journal(source: Path, target: Path) -> None:
