@@ -12,6 +12,7 @@ import click
 
 from shadho_like import __version__
 from shadho_like.cli.checkpoint import checkpoint_commands
+from shadho_like.cli.dashboard import dashboard
 from shadho_like.cli.experiment import experiment_commands
 from shadho_like.cli.export import export
 from shadho_like.cli.said import said_plainly
@@ -31,6 +32,7 @@ def cli() -> None:
 
 
 cli.add_command(checkpoint_commands)
+cli.add_command(dashboard)
 cli.add_command(experiment_commands)
 cli.add_command(export)
 cli.add_command(trial_commands)

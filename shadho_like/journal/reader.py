@@ -160,9 +160,22 @@ class JournalReader:
 
     def attempts(self, trial: int) -> list[dict[str, Any]]:
         """Return a trial's attempts, oldest first, as column name to value."""
-        cursor = self._db.execute("SELECT * FROM attempts WHERE trial = ? ORDER BY attempt", (trial,))
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor]
+        return self.attempts_of([trial])
+
+    def attempts_of(self, trials: Collection[int]) -> list[dict[str, Any]]:
+        """Return the attempts of some trials, in order, as column name to value."""
+        found: list[dict[str, Any]] = []
+        for some in _batches(trials):
+            query = f"SELECT * FROM attempts WHERE trial IN ({', '.join('?' * len(some))}) ORDER BY trial, attempt"
+            cursor = self._db.execute(query, some)
+            names = [column[0] for column in cursor.description]
+            found += (dict(zip(names, row, strict=True)) for row in cursor)
+        return found
+
+    def attempts_by_host(self) -> list[tuple[str, str, int]]:
+        """Return (host, state, how many) of all attempts that a machine had."""
+        query = "SELECT host, state, count(*) FROM attempts WHERE host != '' GROUP BY host, state ORDER BY host"
+        return self._rows(query)
 
     @property
     def checkpoint_root(self) -> Path:

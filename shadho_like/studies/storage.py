@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from copy import deepcopy as copied
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
@@ -15,8 +15,10 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
-from shadho_like.following import Following
+from shadho_like.following import Following, Seen
 from shadho_like.studies.frozen import Freezer
+
+T = TypeVar("T")
 
 IDS_PER_STUDY = 10**9
 """A trial's id is its number and this times its study's, so that it is the same in every process that looks at the same studies."""
@@ -35,6 +37,9 @@ class ExperimentStorage(BaseStorage):
     Args:
         directories: the experiments' directories.
 
+    Attributes:
+        studies: one for each experiment; a study's id is its place.
+
     Raises:
         JournalError: one is no experiment, or cannot be read.
     """
@@ -42,28 +47,25 @@ class ExperimentStorage(BaseStorage):
     def __init__(self, directories: Sequence[Path]) -> None:
         followed = [Following(directory) for directory in directories]
         names = Counter(following.config["name"] for following in followed)
-        self._studies = [
-            _Study(index, following, str(following.config["name"]), alone=names[following.config["name"]] == 1)
+        self.studies = [
+            Study(index, following, str(following.config["name"]), alone=names[following.config["name"]] == 1)
             for index, following in enumerate(followed)
         ]
 
-    def following(self, study_id: int) -> Following:
-        """Return the experiment of a study, as it was read last.
+    def study(self, study_id: int) -> Study:
+        """Return a study.
 
         Raises:
-            KeyError: there is no such study.
+            KeyError: there is none of this id.
         """
-        return self._study(study_id).following
-
-    def _study(self, study_id: int) -> _Study:
-        if not 0 <= study_id < len(self._studies):
+        if not 0 <= study_id < len(self.studies):
             message = f"there is no study {study_id}"
             raise KeyError(message)
-        return self._studies[study_id]
+        return self.studies[study_id]
 
     def get_study_id_from_name(self, study_name: str) -> int:
         """Return the id of a study."""
-        for study in self._studies:
+        for study in self.studies:
             if study.name == study_name:
                 return study.id
         message = f"there is no study {study_name!r}"
@@ -71,46 +73,46 @@ class ExperimentStorage(BaseStorage):
 
     def get_study_name_from_id(self, study_id: int) -> str:
         """Return the experiment's name, with its directory where several have the same."""
-        return self._study(study_id).name
+        return self.study(study_id).name
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
         """Return whether each metric is minimised or maximised."""
-        return self._study(study_id).directions
+        return self.study(study_id).directions
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
         """Return the experiment's directory, search method and command."""
-        return self._study(study_id).user_attrs
+        return self.study(study_id).user_attrs
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
         """Return the metrics' names."""
-        return self._study(study_id).system_attrs
+        return self.study(study_id).system_attrs
 
     def get_all_studies(self) -> list[FrozenStudy]:
         """Return all studies."""
         return [
             FrozenStudy(study.name, None, study.user_attrs, study.system_attrs, study.id, directions=study.directions)
-            for study in self._studies
+            for study in self.studies
         ]
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Return a trial, as it was read last."""
         study_id, number = divmod(trial_id, IDS_PER_STUDY)
         try:
-            return self._study(study_id).trial(number)
+            return self.study(study_id).trial(number)
         except LookupError:
             message = f"there is no trial with the id {trial_id}"
             raise KeyError(message) from None
 
     def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
         """Return the id of a trial."""
-        if not 0 <= trial_number < len(self._study(study_id).trials()):
+        if not 0 <= trial_number < self.study(study_id).size:
             message = f"study {study_id} has no trial {trial_number}"
             raise KeyError(message)
         return study_id * IDS_PER_STUDY + trial_number
 
     def get_all_trials(self, study_id: int, deepcopy: bool = True, states: Container[OptunaState] | None = None) -> list[FrozenTrial]:
         """Return the trials as they are now; only what changed since the last call is read."""
-        trials = self._study(study_id).trials()
+        trials = self.study(study_id).trials()
         if states is not None:
             trials = [trial for trial in trials if trial.state in states]
         return copied(trials) if deepcopy else trials
@@ -134,35 +136,71 @@ class ExperimentStorage(BaseStorage):
     set_trial_system_attr: Callable[..., None] = _refuse
 
 
-class _Study:
-    """One experiment as a study; several threads may ask it."""
+class Study:
+    """One experiment as a study; several threads may ask it.
+
+    Args:
+        study_id: its id.
+        following: the experiment.
+        name: the experiment's.
+        alone: whether no other study has this name.
+
+    Attributes:
+        id, name: in the storage.
+        directory: the experiment's.
+        metrics: minimize or maximize, for each metric that is searched, by its name.
+        directions: the same as Optuna has it.
+        system_attrs, user_attrs: what Optuna and a user note of a study.
+    """
 
     def __init__(self, study_id: int, following: Following, name: str, *, alone: bool) -> None:
         self.id = study_id
-        self.following = following
         self.name = name if alone else f"{name} ({following.directory})"
+        self.directory = following.directory
+        self._following = following
         self._lock = threading.Lock()
         self._describe()
-        self._freeze(range(len(following.seen)))
 
     def _describe(self) -> None:
-        config = self.following.config
+        config = self._following.config
         self._config = config
         self._freezer = Freezer(config)
-        self._trials: list[FrozenTrial] = []
-        self.directions = self._freezer.directions
+        self._made: dict[int, FrozenTrial] = {}
+        self.metrics, self.directions = self._freezer.metrics, self._freezer.directions
         self.system_attrs = {METRIC_NAMES: list(self._freezer.metrics)}
         command = config["command"] or config["objective"]
-        self.user_attrs = {"directory": str(self.following.directory), "method": config["method"]["name"], "command": command}
+        self.user_attrs = {"directory": str(self._following.directory), "method": config["method"]["name"], "command": command}
 
-    def trials(self) -> list[FrozenTrial]:
-        """Return all trials; the list is the caller's, and what is in it never changes."""
+    def trials(self, choose: Callable[[Sequence[Seen]], Iterable[int]] | None = None) -> list[FrozenTrial]:
+        """Return the trials, or those whose numbers are chosen; the list is the caller's, and what is in it never changes.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
         with self._lock:
-            changed = self.following.refresh()
-            if self.following.config is not self._config:
-                self._describe()
-            self._freeze(changed)
-            return list(self._trials)
+            self._refresh()
+            return [self._frozen(number) for number in (choose(self._following.seen) if choose else range(self.size))]
+
+    def look(self, tell: Callable[[Following], T]) -> T:
+        """Return what somebody tells of the experiment as it is now; meanwhile nobody else refreshes it.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
+        with self._lock:
+            self._refresh()
+            return tell(self._following)
+
+    def _refresh(self) -> None:
+        for number in self._following.refresh():
+            self._made.pop(number, None)
+        if self._following.config is not self._config:
+            self._describe()
+
+    @property
+    def size(self) -> int:
+        """How many trials there were when they were read last."""
+        return len(self._following.seen)
 
     def trial(self, number: int) -> FrozenTrial:
         """Return a trial as it was read last.
@@ -170,12 +208,10 @@ class _Study:
         Raises:
             LookupError: there is none with this number.
         """
-        return self._trials[number] if number < len(self._trials) else self.trials()[number]
+        with self._lock:
+            return self._frozen(number)
 
-    def _freeze(self, changed: Sequence[int]) -> None:
-        for number in changed:
-            frozen = self._freezer.freeze(self.following.seen[number], self.id * IDS_PER_STUDY + number)
-            if number < len(self._trials):
-                self._trials[number] = frozen
-            else:
-                self._trials.append(frozen)
+    def _frozen(self, number: int) -> FrozenTrial:
+        if (frozen := self._made.get(number)) is None:
+            frozen = self._made[number] = self._freezer.freeze(self._following.seen[number], self.id * IDS_PER_STUDY + number)
+        return frozen

@@ -1,0 +1,96 @@
+"""A study of very many trials, thinned to what a browser can draw: every trial that matters, and of the others one in so many."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Container, Iterator, Mapping, Sequence
+from copy import deepcopy as copied
+
+from optuna.study._frozen import FrozenStudy
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState as OptunaState
+
+from shadho_like.following import Seen
+from shadho_like.studies.storage import ExperimentStorage
+from shadho_like.trial import TrialState
+
+
+class ThinnedStorage(ExperimentStorage):
+    """The studies of another storage, with at most so many trials each; a study's name then says so.
+
+    Args:
+        whole: the storage with all trials.
+        most: how many trials a study shows.
+    """
+
+    def __init__(self, whole: ExperimentStorage, most: int) -> None:
+        self.studies = whole.studies
+        self._most = most
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        """Return all studies."""
+        frozen = super().get_all_studies()
+        for study, whole in zip(frozen, self.studies, strict=True):
+            if whole.size > self._most:
+                study.study_name = f"{whole.name}: {self._most:,} of {whole.size:,} trials"
+        return frozen
+
+    def get_all_trials(self, study_id: int, deepcopy: bool = True, states: Container[OptunaState] | None = None) -> list[FrozenTrial]:
+        """Return the trials to show, those that are not over first where some are left out."""
+        study = self.study(study_id)
+        trials = study.trials(lambda seen: chosen(seen, study.metrics, self._most))
+        if states is not None:
+            trials = [trial for trial in trials if trial.state in states]
+        return copied(trials) if deepcopy else trials
+
+
+def chosen(seen: Sequence[Seen], metrics: Mapping[str, str], most: int) -> Sequence[int]:
+    """Return the numbers of at most so many trials: the newest that are not over, the best, those that were the best when they were
+    created, the newest, and of the rest as many as there is room for, evenly.
+
+    Those that are not over come first: optuna-dashboard keeps the trials before the first such one, and asks for the others again.
+    So it asks for all while any is left that can change, and may be given others each time.
+
+    Args:
+        seen: all trials.
+        metrics: minimize or maximize, for each metric that is searched.
+        most: how many.
+    """
+    if len(seen) <= most:
+        return range(len(seen))
+    share = most // 5
+    going = [one.trial.number for one in seen if not one.trial.state.final]
+    going = going if len(going) <= share else _running_first(seen, going)[:share]
+    over = [one.trial.number for one in seen if one.trial.state.final]
+    kept = set(over[-share:])
+    for name, direction in metrics.items():
+        kept |= _best(list(_ranked(seen, name, -1.0 if direction == "maximize" else 1.0)), share // len(metrics))
+    rest = [number for number in over if number not in kept]
+    kept.update(rest[:: max(1, math.ceil(len(rest) / (most - len(going) - len(kept))))])
+    return [*going, *sorted(kept)]
+
+
+def _running_first(seen: Sequence[Seen], going: Sequence[int]) -> list[int]:
+    return sorted(going, key=lambda number: (seen[number].trial.state is not TrialState.RUNNING, -number))
+
+
+def _ranked(seen: Sequence[Seen], name: str, sign: float) -> Iterator[tuple[float, int]]:
+    """Yield the badness of each completed trial in a metric, and its number."""
+    for one in seen:
+        trial = one.trial
+        if trial.state is TrialState.COMPLETED and trial.metric is not None:
+            value = trial.metrics.get(name, trial.metric)
+            if isinstance(value, int | float):
+                yield sign * value, trial.number
+
+
+def _best(ranked: Sequence[tuple[float, int]], count: int) -> set[int]:
+    """Return the numbers of the best, and of those that no earlier one was as good as; each are half of them at most."""
+    records, least = list[int](), math.inf
+    for badness, number in ranked:
+        if badness < least:
+            least = badness
+            records.append(number)
+    half = max(1, count // 2)
+    return {*records[-half:], *(number for _, number in heapq.nsmallest(half, ranked))}
