@@ -12,8 +12,13 @@ from shadho_like.dashboard.pages import Pages
 from shadho_like.dashboard.responses import Application, Environ, StartResponse
 from shadho_like.errors import OptionError
 
-MOST_SHOWN = 1500
-"""How many trials of a study a browser draws within a second or two."""
+MOST_SHOWN = 500
+"""How many trials of a large study are drawn: as many as a browser's charts take within a second or two."""
+
+_WAY_BACK = (
+    b'<a href="/" style="position: fixed; right: 1.2rem; bottom: 1rem; z-index: 2000; padding: .45rem .9rem; border-radius: 1.2rem; '
+    b'background: #1668dc; color: #fff; font: 14px system-ui, sans-serif; text-decoration: none">Workers, logs, pause</a>'
+)
 
 _OF_ALL_TRIALS = re.compile(r"/csv/.*|/api/studies/\d+/param_importances")
 
@@ -37,6 +42,23 @@ def application(directories: Sequence[Path]) -> Application:
     whole, drawn = wsgi(storage), wsgi(ThinnedStorage(storage, MOST_SHOWN))
 
     def charts(environ: Environ, start_response: StartResponse) -> Any:
-        return (whole if _OF_ALL_TRIALS.fullmatch(environ.get("PATH_INFO", "")) else drawn)(environ, start_response)
+        path = environ.get("PATH_INFO", "")
+        if path.startswith("/dashboard"):
+            return _with_way_back(drawn, environ, start_response)
+        return (whole if _OF_ALL_TRIALS.fullmatch(path) else drawn)(environ, start_response)
 
     return Pages(storage, charts)
+
+
+def _with_way_back(charts: Application, environ: Environ, start_response: StartResponse) -> list[bytes]:
+    """Answer with a page of optuna-dashboard's that has a link to ours in it."""
+    begun: list[Any] = []
+    answer = charts(environ, lambda *head: begun.extend(head))
+    try:
+        body = b"".join(answer).replace(b"</body>", _WAY_BACK + b"</body>")
+    finally:
+        getattr(answer, "close", lambda: None)()
+    status, headers, *more = begun
+    rest = [(name, value) for name, value in headers if name.lower() != "content-length"]
+    start_response(status, [*rest, ("Content-Length", str(len(body)))], *more)
+    return [body]

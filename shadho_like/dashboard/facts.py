@@ -124,6 +124,7 @@ def trial_facts(journal: JournalReader, number: int, seen: Seen | None) -> dict[
         "trial": number,
         "state": trial.state.value,
         "over": trial.state.final,
+        "name": journal.config["metric"],
         "metric": trial.metric,
         "metrics": dict(trial.metrics),
         "hyperparameters": trial.hparams,

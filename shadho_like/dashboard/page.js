@@ -15,10 +15,12 @@ function put(id, ...children) {
   byId(id).replaceChildren(...children);
 }
 
+// A heading that begins with # is of numbers, one that begins with ~ of long texts.
 function table(headings, rows, none) {
   if (!rows.length) return make("p", { className: "weak" }, none);
-  const cell = (tag) => (content, index) => make(tag, { className: headings[index].startsWith("#") ? "number" : "" }, content);
-  const head = make("tr", {}, ...headings.map((heading, index) => cell("th")(heading.replace("#", ""), index)));
+  const kinds = headings.map((heading) => ({ "#": "number", "~": "long" })[heading[0]] ?? "");
+  const cell = (tag) => (content, index) => make(tag, { className: kinds[index] }, content);
+  const head = make("tr", {}, ...headings.map((heading, index) => cell("th")(kinds[index] ? heading.slice(1) : heading, index)));
   const body = rows.map((row) => make("tr", {}, ...row.map((content, index) => cell("td")(content ?? "", index))));
   return make("table", {}, make("thead", {}, head), make("tbody", {}, ...body));
 }
@@ -78,7 +80,7 @@ function showExperiments(experiments) {
       link, phase(one), make("span", {}, ...states(one.counts)), one.method, one.best ? `${one.metric} ${number(one.best.value)}` : "",
       make("a", { href: `/dashboard/studies/${index}`, textContent: "charts", onclick: (event) => event.stopPropagation() }),
     ];
-    row.append(...cells.map((content) => make("td", {}, content)));
+    row.append(...cells.map((content, place) => make("td", { className: place === 0 || one.error ? "long" : "" }, content)));
     return row;
   });
   const head = make("tr", {}, ...["Name", "", "Trials", "Method", "Best", ""].map((text) => make("th", {}, text)));
@@ -106,18 +108,18 @@ function showChosen(one) {
   put("summary", ...best, ...states(one.counts), one.turn ? " · " : "", make("span", { className: "weak" }, `${driver} · ${one.directory}`));
   if (one.waiting.length) byId("said").textContent = `Waiting for the driver: ${one.waiting.join(", ")}.`;
   else if (byId("said").textContent.startsWith("Waiting")) byId("said").textContent = "";
-  put("machines", table(["Machine", "#running", "#completed", "#failed", "#lost", "#other"], one.machines.map(machine), "No machine has run anything yet."));
+  put("machines", table(["~Machine", "#running", "#completed", "#failed", "#lost", "#other"], one.machines.map(machine), "No machine has run anything yet."));
   const most = Math.max(1, ...one.rungs.map((rung) => rung.reached));
   put("rungs", table(["#Length", "#reached", "", "#on the way", "#best", "#trial"], one.rungs.map((rung) => [
     number(rung.length), rung.reached.toLocaleString("en"), make("progress", { max: most, value: rung.reached }), count(rung.coming), number(rung.best),
     rung.trial === null ? "" : trialLink(rung.trial, String(rung.trial)),
   ]), "No trial has reported yet."));
   const more = one.running_in_all - one.running.length;
-  put("running", table(["Trial", "#attempt", "Machine", "#since", "#to length", `#last ${one.metric}`, "#"], one.running.map((row) => [
+  put("running", table(["Trial", "#attempt", "~Machine", "#since", "#to length", `#last ${one.metric}`, "#"], one.running.map((row) => [
     trialLink(row.trial), row.attempt, row.host, row.started_s ? ago(row.started_s) : "", `${number(row.from)} → ${number(row.to)}`, number(row.last),
     make("span", {}, button("Log", () => showLog(row.trial, row.attempt), "small"), " ", button("Kill", () => request("kill", row.trial), "small bad")),
   ]), "Nothing runs."), more > 0 ? make("p", { className: "weak" }, `and ${more.toLocaleString("en")} more`) : "");
-  put("failures", table(["Trial", "Machine", "#ago", "Kind", "Message", "#"], one.failures.map((row) => [
+  put("failures", table(["Trial", "~Machine", "#ago", "Kind", "~Message", "#"], one.failures.map((row) => [
     trialLink(row.trial), row.host, row.time_s ? ago(row.time_s) : "", row.kind, row.message, button("Log", () => showLog(row.trial, row.attempt), "small"),
   ]), "Nothing has failed."));
 }
@@ -145,7 +147,9 @@ async function showTrial(trial) {
 async function refreshTrial() {
   try {
     const one = await (await ask(`/${state.chosen}/trials/${state.trial}`)).json();
-    const facts = { state: one.state.toLowerCase(), metric: number(one.metric), ...one.metrics };
+    const facts = { state: one.state.toLowerCase() };
+    if (one.metric !== null) facts[one.name] = number(one.metric);
+    Object.assign(facts, one.metrics);
     if (one.failure) facts.failure = one.failure.message;
     facts.length = `${one.length} of ${one.to}`;
     facts.hyperparameters = JSON.stringify(one.hyperparameters, null, 1);
@@ -157,7 +161,7 @@ async function refreshTrial() {
       row.started_s ? new Date(row.started_s * 1000).toLocaleString() : "", row.started_s && row.finished_s ? `${number(row.finished_s - row.started_s)} s` : "",
       row.failure_message ?? "", button("Log", () => showLog(one.trial, row.attempt), "small"),
     ]);
-    put("trial", list, table(["#Attempt", "", "Machine", "Started", "#took", "Failure", "#"], attempts, "It has not been attempted yet."));
+    put("trial", list, table(["#Attempt", "", "~Machine", "Started", "#took", "~Failure", "#"], attempts, "It has not been attempted yet."));
   } catch (error) {
     put("trial", error.message);
   }

@@ -17,11 +17,13 @@ from shadho_like.trial import TrialState
 
 
 class ThinnedStorage(ExperimentStorage):
-    """The studies of another storage, with at most so many trials each; a study's name then says so.
+    """The studies of another storage; of one with more than twice as many trials as there should be, at most so many are shown.
+
+    A study's name then says so.
 
     Args:
         whole: the storage with all trials.
-        most: how many trials a study shows.
+        most: how many trials of a large study are shown.
     """
 
     def __init__(self, whole: ExperimentStorage, most: int) -> None:
@@ -32,7 +34,7 @@ class ThinnedStorage(ExperimentStorage):
         """Return all studies."""
         frozen = super().get_all_studies()
         for study, whole in zip(frozen, self.studies, strict=True):
-            if whole.size > self._most:
+            if whole.size > 2 * self._most:
                 study.study_name = f"{whole.name}: {self._most:,} of {whole.size:,} trials"
         return frozen
 
@@ -46,20 +48,22 @@ class ThinnedStorage(ExperimentStorage):
 
 
 def chosen(seen: Sequence[Seen], metrics: Mapping[str, str], most: int) -> Sequence[int]:
-    """Return the numbers of at most so many trials: the newest that are not over, the best, those that were the best when they were
-    created, the newest, and of the rest as many as there is room for, evenly.
+    """Return the numbers of the trials to show: all, or at most so many where that leaves out more than half.
 
-    Those that are not over come first: optuna-dashboard keeps the trials before the first such one, and asks for the others again.
-    So it asks for all while any is left that can change, and may be given others each time.
+    Those are the newest that are not over, the best, those that were the best when they were created, the newest, and of the rest as
+    many as there is room for, evenly.
+
+    Of a large study those that are not over come first: optuna-dashboard keeps the trials before the first such one, and asks for the
+    others again. So it asks for all while any is left that can change, and may be given others each time.
 
     Args:
         seen: all trials.
         metrics: minimize or maximize, for each metric that is searched.
         most: how many.
     """
-    if len(seen) <= most:
+    if len(seen) <= 2 * most:
         return range(len(seen))
-    share = most // 5
+    share = most // 10
     going = [one.trial.number for one in seen if not one.trial.state.final]
     going = going if len(going) <= share else _running_first(seen, going)[:share]
     over = [one.trial.number for one in seen if one.trial.state.final]
