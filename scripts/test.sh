@@ -45,6 +45,18 @@ if ! has_slurm; then
     echo "Slurm is not installed, so its tests cannot run. Debian, Ubuntu: apt-get install slurm-wlm" >&2
 fi
 
+has_chromium() {
+    command -v chromium >/dev/null && command -v chromedriver >/dev/null
+}
+
+if ! has_chromium && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "installing Chromium"
+    (DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver </dev/null >/dev/null)
+fi
+if ! has_chromium; then
+    echo "Chromium is not installed, so the tests of the dashboard's pages cannot run. Debian: apt-get install chromium chromium-driver" >&2
+fi
+
 bash scripts/check.sh
 checked=$?
 echo "== pytest"

@@ -180,9 +180,11 @@ async function refreshLog() {
   const atEnd = log.scrollTop + log.clientHeight >= log.scrollHeight - 4;
   log.hidden = false;
   try {
-    log.textContent = (await (await ask(`/${state.chosen}/trials/${state.trial}/attempts/${state.attempt}/log`)).text()) || "It printed nothing.";
+    const answer = await ask(`/${state.chosen}/trials/${state.trial}/attempts/${state.attempt}/log`);
+    const none = `No log of attempt ${state.attempt} is here: it comes when the attempt ends, if not before.`;
+    log.textContent = answer.status === 204 ? none : (await answer.text()) || "It printed nothing.";
   } catch (error) {
-    log.textContent = `No log of attempt ${state.attempt}: ${error.message}.`;
+    log.textContent = error.message;
   }
   if (atEnd) log.scrollTop = log.scrollHeight;
 }

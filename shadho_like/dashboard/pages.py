@@ -99,7 +99,7 @@ class Pages:
             newest = journal.trial(number).attempt
         text = read_log(ExperimentPaths(directory.absolute()), AttemptId(number, attempt), newest)
         if text is None:
-            return refusal(HTTPStatus.NOT_FOUND, "it has left no log on this machine yet")
+            return Response(b"", status=HTTPStatus.NO_CONTENT)
         return _unless_known(environ, Response(text))
 
     def _request(self, environ: Environ, experiment: int) -> Response:

@@ -22,7 +22,7 @@ def to_optuna(directory: Path) -> optuna.Study:
         OptionError: Optuna is not installed.
     """
     _need_optuna("to_optuna")
-    from shadho_like.studies.export import in_memory
+    from shadho_like.studies.copying import in_memory
 
     return in_memory(directory)
 
@@ -39,7 +39,7 @@ def export(directory: Path, url: str) -> tuple[str, int]:
         OptionError: Optuna is not installed, the database is none, or holds another study of this name.
     """
     _need_optuna("shadho export --optuna")
-    from shadho_like.studies.export import to_database
+    from shadho_like.studies.copying import to_database
 
     return to_database(directory, url)
 

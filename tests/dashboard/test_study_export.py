@@ -29,9 +29,14 @@ def test_in_memory_with_the_trials_that_are_not_over(tmp_path: Path) -> None:
     unfinished = [trial for trial in study.trials if not trial.state.is_finished()]
     assert len(unfinished) == sum(not trial.state.final for trial in result.trials) > 0
     assert study.metric_names == ["loss"]
+
+
+def test_a_sampler_of_optunas_goes_on_from_it(tmp_path: Path) -> None:
+    study = play(tmp_path / "digits", 15).to_optuna()
     study.sampler = optuna.samplers.TPESampler(seed=1)
     asked = study.ask({name: study.best_trial.distributions[name] for name in ("rate", "layers")})
-    assert asked.number == len(result.trials)
+    study.tell(asked, 0.0)
+    assert study.best_trial.number == asked.number == 15
 
 
 def test_a_database_gets_what_is_over_once(tmp_path: Path) -> None:
