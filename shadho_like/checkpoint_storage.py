@@ -35,7 +35,7 @@ class CheckpointStorage:
             message = f"checkpoint_storage must be a mapping with a type, {_SHARED} or {_TRANSFER}, not {value!r:.80}"
             raise OptionError(message)
         kind, path = value.get("type"), value.get("path")
-        if kind not in {_SHARED, _TRANSFER}:
+        if kind not in (_SHARED, _TRANSFER):  # it may be a list, which no set can look for
             message = f"checkpoint_storage.type: there is no {kind!r}: {nearest(str(kind), (_SHARED, _TRANSFER))}"
             raise OptionError(message)
         known = ("type", "path") if kind == _SHARED else ("type",)

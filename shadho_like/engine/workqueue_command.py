@@ -20,7 +20,9 @@ TIME_LIMIT = "SHADHO_LIMIT_S"
 ASKED = "asked"
 """What a task says behind its status when its worker was about to end: the trial may have been asked to."""
 UNSAID = 125
-"""The shell's own status where its standard output, a file on the worker's disk, takes not even a number. No signal has it."""
+"""The shell's own status where the worker's disk is full: nothing is said of a failure then, which is not the trial's. No signal has it."""
+_LEAST_FREE_KB = 1024
+_PROBE_FILE = ".shadho_probe"
 
 # What the command leaves is looked at first: a worker would follow a link, wait for a pipe's writer, and send a whole folder. The
 # exit status goes out by the standard output, as Work Queue tells a signal's number as if it were one: a shell that says none was
@@ -34,6 +36,10 @@ shadho_folder=$PWD
 shadho_end() {{
   shadho_status=$?
   {unwatch}
+  if [ $shadho_status -ne 0 ] && [ -w "$shadho_folder" ]; then
+    dd if=/dev/zero of="$shadho_folder/{probe}" bs=1024 count={least_kb} 2>/dev/null || exit {unsaid}
+    rm -f "$shadho_folder/{probe}"
+  fi
   for shadho_file in {outputs}; do
     shadho_path=$shadho_folder/$shadho_file
     if [ -L "$shadho_path" ] || {{ [ -e "$shadho_path" ] && [ ! -f "$shadho_path" ]; }}; then
@@ -104,6 +110,8 @@ def shell_text(launch: Launch, outputs: Sequence[str], python: str | None) -> st
     watched = launch.trial_timeout_s is not None or launch.resources.disk_mb
     text = _TEXT.format(
         unsaid=UNSAID,
+        probe=_PROBE_FILE,
+        least_kb=_LEAST_FREE_KB,
         log=shadho_worker.LOG_FILE,
         environment=f"SHADHO_PYTHON={shlex.quote(python)} SHADHO_WARM=" if python else "",
         command=f"({command})" if _ENDS_SHELL.search(launch.command or "exec") else command,

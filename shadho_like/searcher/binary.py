@@ -28,8 +28,13 @@ _SCALES = ("linear", "log")
 
 @dataclass(slots=True)
 class _Point:
-    """A grid point under test: its open trials with their place in the sweep, and the verdicts so far."""
+    """A grid point under test: its open trials with their place in the sweep, and the verdicts so far.
 
+    Attributes:
+        wave: 0 for what was tested first, else one more than the newest wave of which an answer had come.
+    """
+
+    wave: int
     trials: dict[int, int] = field(default_factory=dict)
     passed: int = 0
     waiting: list[int] = field(default_factory=list)
@@ -101,6 +106,7 @@ class BinarySearch(BuiltInMethod):
         self._points: dict[int, _Point] = {}
         self._place: dict[int, int] = {}
         self._created = 0
+        self._wave = 0
 
     @property
     def bracket(self) -> Bracket:
@@ -168,6 +174,7 @@ class BinarySearch(BuiltInMethod):
         if place is None:
             return []
         point = self._points[place]
+        self._wave = max(self._wave, point.wave + 1)
         sweep = point.trials.pop(number)
         if verdict == INCONCLUSIVE and point.asked.get(sweep, 0) < self._max_inconclusive:
             point.asked[sweep] = point.asked.get(sweep, 0) + 1
@@ -199,13 +206,20 @@ class BinarySearch(BuiltInMethod):
             while free > 0 and point.waiting:
                 operations += self._create(place, point)
                 free -= 1
-        points = -(-free // len(self._sweep))
-        for place in self._bisection.choose(points, self._points) if free > 0 else ():
-            point = self._points[place] = _Point(waiting=list(range(len(self._sweep))))
+        for place in self._chosen(free):
+            point = self._points[place] = _Point(self._wave, waiting=list(range(len(self._sweep))))
             while free > 0 and point.waiting:
                 operations += self._create(place, point)
                 free -= 1
         return operations
+
+    def _chosen(self, free: int) -> list[int]:
+        if free <= 0:
+            return []
+        older = [place for place, point in self._points.items() if point.wave < self._wave]
+        newer = [place for place, point in self._points.items() if point.wave >= self._wave]
+        at_once, all_at_once = (math.ceil(slots / len(self._sweep)) for slots in (free, self._slots))
+        return self._bisection.choose(at_once, older, newer, all_at_once)
 
     def _create(self, place: int, point: _Point) -> list[Operation]:
         number, sweep = self._created, point.waiting.pop(0)
@@ -222,21 +236,22 @@ class BinarySearch(BuiltInMethod):
         """Return what is known, the points under test and the number of trials."""
         known = self._bisection
         points = [
-            [place, list(point.trials.items()), point.passed, point.waiting, list(point.asked.items())]
+            [place, point.wave, list(point.trials.items()), point.passed, point.waiting, list(point.asked.items())]
             for place, point in self._points.items()
         ]
-        return {"known": [known.passed, known.failed, known.contradictions], "points": points, "created": self._created}
+        return {"known": [known.passed, known.failed, known.contradictions], "points": points, "created": self._created, "wave": self._wave}
 
     def load_state(self, value: Any) -> None:
         """Take over what `state_to_json` gave."""
         passed, failed, contradictions = value["known"]
         self._bisection = Bisection(self._bisection.cells, passed, failed, [(point, passes) for point, passes in contradictions])
         self._points = {
-            place: _Point(dict(map(tuple, trials)), passed, list(waiting), dict(map(tuple, asked)))
-            for place, trials, passed, waiting, asked in value["points"]
+            place: _Point(wave, dict(map(tuple, trials)), passed, list(waiting), dict(map(tuple, asked)))
+            for place, wave, trials, passed, waiting, asked in value["points"]
         }
         self._place = {number: place for place, point in self._points.items() for number in point.trials}
         self._created = value["created"]
+        self._wave = value["wave"]
 
 
 def _bounds(values: Sequence[float], precision: float, scale: str) -> tuple[float, float]:

@@ -6,6 +6,7 @@ same whichever points are tested first, as long as the answers are monotone.
 
 from __future__ import annotations
 
+import bisect
 import heapq
 import itertools
 from collections.abc import Collection
@@ -50,36 +51,61 @@ class Bisection:
         else:
             self.failed = min(self.failed, point)
 
-    def choose(self, count: int, testing: Collection[int]) -> list[int]:
-        """Return up to `count` points to test besides those that are tested, spread evenly over the gaps between these.
+    def choose(self, count: int, older: Collection[int], newer: Collection[int], testers: int) -> list[int]:
+        """Return up to `count` points to test besides those that are tested already.
 
-        The ends of the grid are tested last: where everything between them passes, or fails.
+        When the older tests are over, one of the gaps between them is left, for all testers: so that a gap gets points of the grid by
+        which all would divide it evenly. The ends are tested last: where everything between them passes, or fails.
+
+        Args:
+            count: how many testers are free.
+            older: points under test whose answers come first.
+            newer: points under test that were chosen since the last answer.
+            testers: how many there are in all.
         """
         low, high = max(self.passed, 0), min(self.failed, self.cells)
-        marks = [low, *sorted(point for point in testing if low < point < high), high]
         if high - low <= 1:
-            return [end for end in (0, self.cells) if not self.is_decided(end) and end not in testing][:count]
-        return [point for left, right, share in _shared(marks, count) for point in _spread(left, right, share)]
+            return [end for end in (0, self.cells) if not self.is_decided(end) and end not in {*older, *newer}][:count]
+        marks = [low, *sorted(point for point in older if low < point < high), high]
+        return _spread([_Gap(left, right, newer, testers) for left, right in itertools.pairwise(marks)], count)
 
     def remaining(self) -> float:
         """Return how much of the grid may hold the boundary, as a number of cells."""
         return max(1, min(self.failed, self.cells) - max(self.passed, 0))
 
 
-def _shared(marks: list[int], count: int) -> list[tuple[int, int, int]]:
-    """Return (left, right, number of points) for each gap, such that the largest part that is left is smallest."""
-    gaps = [(float(left - right), left, right, 0) for left, right in itertools.pairwise(marks)]
-    heapq.heapify(gaps)
-    done = []
-    while gaps and count > 0:
-        _, left, right, share = heapq.heappop(gaps)
-        if right - left <= share + 1:
-            done.append((left, right, share))
-            continue
-        heapq.heappush(gaps, (-(right - left) / (share + 2), left, right, share + 1))
-        count -= 1
-    return sorted([*done, *((left, right, share) for _, left, right, share in gaps)])
+class _Gap:
+    """The cells between two marks, and the points within that are or will be tested."""
+
+    def __init__(self, left: int, right: int, tested: Collection[int], testers: int) -> None:
+        self._marks = [left, *sorted(point for point in tested if left < point < right), right]
+        self._grid = sorted({left + (right - left) * number // (testers + 1) for number in range(1, testers + 1)} - {left})
+
+    @property
+    def part(self) -> float:
+        """The mean number of cells between points."""
+        return (self._marks[-1] - self._marks[0]) / (len(self._marks) - 1)
+
+    def divide(self) -> int | None:
+        """Take one more point, in the middle of the largest part that can be divided; None if none can."""
+        for left, right in sorted(itertools.pairwise(self._marks), key=lambda part: part[0] - part[1]):
+            within = [point for point in self._grid if left < point < right]
+            if within:
+                point = min(within, key=lambda point: abs(2 * point - left - right))
+                bisect.insort(self._marks, point)
+                return point
+        return None
 
 
-def _spread(left: int, right: int, share: int) -> list[int]:
-    return [left + (right - left) * number // (share + 1) for number in range(1, share + 1)]
+def _spread(gaps: list[_Gap], count: int) -> list[int]:
+    """Return up to so many points, each in the gap whose parts are largest then."""
+    queue = [(-gap.part, number) for number, gap in enumerate(gaps)]
+    heapq.heapify(queue)
+    chosen: list[int] = []
+    while queue and len(chosen) < count:
+        _, number = heapq.heappop(queue)
+        point = gaps[number].divide()
+        if point is not None:
+            chosen.append(point)
+            heapq.heappush(queue, (-gaps[number].part, number))
+    return chosen

@@ -81,11 +81,11 @@ def rounds_of(play: Play, threshold: float) -> int:
 
 @UNHURRIED
 @given(bounds=ranges, precision=st.sampled_from([1, 2, 0.5]), place=st.floats(-0.1, 1.1), slots=slots)
-def test_it_never_takes_more_rounds_than_plain_bisection(bounds: tuple[int, int], precision: float, place: float, slots: int) -> None:
+def test_at_equal_run_times_each_round_divides_by_the_slots_and_one(bounds: tuple[int, int], precision: float, place: float, slots: int) -> None:
     threshold = bounds[0] + place * (bounds[1] - bounds[0])
-    cells = math.ceil((bounds[1] - bounds[0]) / precision)
+    cells = max(2, math.ceil((bounds[1] - bounds[0]) / precision))
     rounds = rounds_of(search(bounds, precision, slots=slots), threshold)
-    assert rounds <= max(1, math.ceil(math.log2(cells))) + 1
+    assert rounds <= math.ceil(math.log(cells) / math.log(slots + 1) - 1e-9) + 1
 
 
 @pytest.mark.parametrize("slots", [1, 2, 3, 4, 8])
