@@ -34,7 +34,7 @@ def loss(hparams: dict[str, Any], length: int) -> float:
 
 def play(directory: Path, trials: int, *, method: str = "async_halving", crash: float = 0.02, **more: Any) -> Result:
     """Run an experiment to its end, or to a time on its clock."""
-    keys = {"max_length": 9, "num_rungs": 3, "divisor": 3} if method == "async_halving" else {}
+    keys: dict[str, Any] = {"max_length": 9, "num_rungs": 3, "divisor": 3} if method == "async_halving" else {}
     world = World(lambda _, length: 60.0 * length, loss, workers=8, crash=crash, loss=0.02, seed=3)
     options = {"name": directory.name, "timeout": None, "seed": 5, **more}
     search = searcher.create(method, SPACE, seed=5, max_trials=trials, max_concurrent_trials=8, **keys)

@@ -61,7 +61,7 @@ def press(chrome: Chrome, label: str, within: str) -> None:
     """Press a button, once it is there and can be pressed."""
     path = f"//*[@id='{within}']//button[text()='{label}' and not(@disabled)]"
     until(lambda: chrome.find_elements("xpath", path), f"the button {label}")
-    chrome.execute_script("arguments[0].click()", chrome.find_element("xpath", path))  # type: ignore[no-untyped-call]
+    chrome.execute_script("arguments[0].click()", chrome.find_element("xpath", path))
 
 
 def confirm(chrome: Chrome) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from dashboard.played import empty, play
+from parts import need
 
 from shadho_like import requests
 from shadho_like.dashboard.guard import Guard, is_this_machine
@@ -23,7 +24,7 @@ class Browser:
     def __init__(self, application: Any) -> None:
         self.application = application
 
-    def __call__(self, path: str, method: str = "GET", body: bytes = b"", **headers: str) -> tuple[int, dict[str, str], bytes]:
+    def __call__(self, path: str, method: str = "GET", body: bytes = b"", /, **headers: str) -> tuple[int, dict[str, str], bytes]:
         path, _, query = path.partition("?")
         environ = {"REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": query, "HTTP_HOST": HERE, "wsgi.input": io.BytesIO(body)}
         environ |= {"CONTENT_LENGTH": str(len(body)), "wsgi.url_scheme": "http", "SERVER_NAME": "x", "SERVER_PORT": "8080"}
@@ -48,7 +49,7 @@ def browser() -> Browser:
 @pytest.fixture
 def asked(tmp_path: Path) -> tuple[Browser, Path]:
     """The dashboard of an experiment that has not begun."""
-    pytest.importorskip("optuna_dashboard")
+    need("optuna_dashboard")
     from shadho_like.dashboard.app import application
 
     return Browser(Guard(application([empty(tmp_path / "e")]), port=8080, token=None)), tmp_path / "e"
@@ -158,7 +159,7 @@ def test_what_is_not_there(asked: tuple[Browser, Path], path: str) -> None:
 
 
 def test_logs_are_read_and_links_are_not_followed(tmp_path: Path) -> None:
-    pytest.importorskip("optuna_dashboard")
+    need("optuna_dashboard")
     from shadho_like.dashboard.app import application
 
     directory = play(tmp_path / "digits", 3).directory

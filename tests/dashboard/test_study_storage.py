@@ -90,7 +90,7 @@ def test_a_study_of_optuna_over_it(directory: Path) -> None:
     study = optuna.load_study(study_name="digits", storage=ExperimentStorage([directory]))
     assert study.metric_names == ["loss"]
     assert study.user_attrs["method"] == "async_halving"
-    assert study.best_value == min(trial.value for trial in study.trials if trial.state is OptunaState.COMPLETE)
+    assert study.best_value == min(trial.value or 0.0 for trial in study.trials if trial.state is OptunaState.COMPLETE)
     assert optuna.importance.get_param_importances(study, evaluator=optuna.importance.PedAnovaImportanceEvaluator())
     with pytest.raises(ReadOnlyStorageError):
         study.ask()
@@ -99,7 +99,7 @@ def test_a_study_of_optuna_over_it(directory: Path) -> None:
 def test_trials_keep_all_that_is_known_of_them(directory: Path) -> None:
     for frozen, seen in zip(ExperimentStorage([directory]).get_all_trials(0), Following(directory).seen, strict=True):
         trial = seen.trial
-        frozen._validate()  # noqa: SLF001
+        frozen._validate()
         assert frozen.user_attrs["state"] == trial.state.value
         assert frozen.state is (OptunaState.FAIL if trial.state is TrialState.FAILED else OptunaState.COMPLETE)
         assert frozen.values == (None if trial.state is TrialState.FAILED else [trial.metric])
@@ -125,7 +125,7 @@ def test_every_draw_is_within_its_distribution() -> None:
         sample = parameters.sample(space.sample(space.generator(trial_seed(1, number), number), number))
         assert not sample.others
         for name, distribution in sample.distributions.items():
-            assert distribution._contains(distribution.to_internal_repr(sample.params[name])), name  # noqa: SLF001
+            assert distribution._contains(distribution.to_internal_repr(sample.params[name])), name
             hash(distribution)
 
 
