@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from dashboard.chromium import browser, complaints, served, until
 from dashboard.played import empty, play
+from dashboard.served import complaints, looking, served, until
 from e2e.processes import running
 from e2e.processes import until as until_true
 
@@ -41,7 +41,7 @@ exit 3
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    with browser(tmp_path_factory.mktemp("profile")) as chrome:
+    with looking(tmp_path_factory.mktemp("profile")) as chrome:
         yield chrome
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,39 +10,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chromium import browser, missing
 from parts import lack, need
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
 PATIENCE_S = 120.0
-# The last four keep it from looking for a network that there may not be.
-_FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--window-size=1300,1100"),
-    *("--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
 
 
 @contextmanager
-def browser(profile: Path) -> Iterator[Chrome]:
-    """Run Chromium without a screen; skip or fail the test where there is none."""
+def looking(profile: Path) -> Iterator[Chrome]:
+    """Run a browser; skip or fail the test where there is none."""
     need("optuna_dashboard", "selenium")
-    programs = [shutil.which("chromium"), shutil.which("chromedriver")]
-    if None in programs:
-        lack("Chromium is missing: apt-get install chromium chromium-driver")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(programs[0])
-    for flag in (*_FLAGS, f"--user-data-dir={profile}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    chrome = webdriver.Chrome(options=options, service=Service(str(programs[1])))
-    try:
+    if reason := missing():
+        lack(reason)
+    with browser(profile) as chrome:
         yield chrome
-    finally:
-        chrome.quit()
 
 
 @contextmanager
