@@ -35,11 +35,11 @@ def application(directories: Sequence[Path]) -> Application:
         raise OptionError(message)
     from optuna_dashboard import wsgi
 
+    from shadho_like.studies.drawing import DrawnStorage
     from shadho_like.studies.storage import ExperimentStorage
-    from shadho_like.studies.thinning import ThinnedStorage
 
     storage = ExperimentStorage(directories)
-    whole, drawn = wsgi(storage), wsgi(ThinnedStorage(storage, MOST_SHOWN))
+    whole, drawn = wsgi(storage), wsgi(DrawnStorage(storage, MOST_SHOWN))
 
     def charts(environ: Environ, start_response: StartResponse) -> Any:
         path = environ.get("PATH_INFO", "")

@@ -193,7 +193,7 @@ function choose(index) {
   if (state.chosen !== index) {
     Object.assign(state, { chosen: index, trial: null, attempt: null });
     byId("log").hidden = true;
-    byId("said").textContent = "";
+    byId("said").textContent = byId("number").value = "";
     put("trial");
     history.replaceState(null, "", `#${index}`);
   }

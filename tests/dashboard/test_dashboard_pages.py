@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from dashboard.played import empty, play
-from dashboard.served import complaints, looking, served, until
 from e2e.processes import running
 from e2e.processes import until as until_true
+from played import empty, play
+from served import complaints, looking, served, until
 
 from shadho_like.errors import JournalError
 from shadho_like.journal import JournalReader

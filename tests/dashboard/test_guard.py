@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dashboard.played import empty, play
 from parts import need
+from played import empty, play
 
 from shadho_like import requests
 from shadho_like.dashboard.guard import Guard, is_this_machine

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from dashboard.played import play
 from parts import need
+from played import play
 
 from shadho_like.cli.main import cli
 

@@ -8,8 +8,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
-from dashboard.played import SPACE, empty, play
 from parts import need
+from played import SPACE, empty, play
 
 need("optuna")
 
@@ -20,8 +20,8 @@ from optuna.trial import TrialState as OptunaState  # noqa: E402
 from shadho_like.following import Following  # noqa: E402
 from shadho_like.space import Space  # noqa: E402
 from shadho_like.studies.distributions import Parameters  # noqa: E402
+from shadho_like.studies.drawing import DrawnStorage, chosen  # noqa: E402
 from shadho_like.studies.storage import ExperimentStorage, ReadOnlyStorageError  # noqa: E402
-from shadho_like.studies.thinning import ThinnedStorage, chosen  # noqa: E402
 from shadho_like.trial import TrialState, trial_seed  # noqa: E402
 
 WRITES = [
@@ -163,7 +163,7 @@ def test_several_metrics(tmp_path: Path) -> None:
 
 def test_a_large_study_is_thinned_to_what_matters(directory: Path) -> None:
     whole = ExperimentStorage([directory])
-    drawn = ThinnedStorage(whole, 20)
+    drawn = DrawnStorage(whole, 20)
     trials = drawn.get_all_trials(0)
     assert len(trials) <= 20
     assert whole.get_best_trial(0) in trials
@@ -171,7 +171,18 @@ def test_a_large_study_is_thinned_to_what_matters(directory: Path) -> None:
     assert trials[-1].number == 59
     assert drawn.get_all_studies()[0].study_name == "digits: 20 of 60 trials"
     assert drawn.get_study_name_from_id(0) == "digits"
-    assert len(ThinnedStorage(whole, 30).get_all_trials(0)) == 60
+    assert len(DrawnStorage(whole, 30).get_all_trials(0)) == 60
+
+
+def test_what_waits_with_a_result_is_drawn(tmp_path: Path) -> None:
+    whole = ExperimentStorage([play(tmp_path / "cut", 40, timeout=900.0).directory])
+    first, *others = DrawnStorage(whole, 100).get_all_trials(0)
+    assert first.state in {OptunaState.RUNNING, OptunaState.WAITING}
+    waiting = [trial for trial in others if trial.user_attrs["state"] == "PAUSED" and trial.values]
+    assert waiting
+    assert {trial.state for trial in waiting} == {OptunaState.PRUNED}
+    assert len(others) + 1 == len(whole.get_all_trials(0))
+    assert all(trial.state is not OptunaState.PRUNED for trial in whole.get_all_trials(0))
 
 
 def test_of_a_large_running_study_the_open_trials_come_first(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
-"""A study of very many trials, thinned to what a browser can draw: every trial that matters, and of the others one in so many."""
+"""Studies as optuna-dashboard's pages draw them: of very many trials those that matter, and of the others one in so many."""
 
 from __future__ import annotations
 
 import heapq
 import math
 from collections.abc import Container, Iterator, Mapping, Sequence
+from copy import copy
 from copy import deepcopy as copied
 
 from optuna.study._frozen import FrozenStudy
@@ -16,10 +17,10 @@ from shadho_like.studies.storage import ExperimentStorage
 from shadho_like.trial import TrialState
 
 
-class ThinnedStorage(ExperimentStorage):
+class DrawnStorage(ExperimentStorage):
     """The studies of another storage; of one with more than twice as many trials as there should be, at most so many are shown.
 
-    A study's name then says so.
+    A study's name then says so. A trial that has a result and waits to be trained on is shown as pruned there: charts leave out what runs.
 
     Args:
         whole: the storage with all trials.
@@ -39,33 +40,43 @@ class ThinnedStorage(ExperimentStorage):
         return frozen
 
     def get_all_trials(self, study_id: int, deepcopy: bool = True, states: Container[OptunaState] | None = None) -> list[FrozenTrial]:
-        """Return the trials to show, those that are not over first where some are left out."""
+        """Return the trials to show; while there are any that may change, one that runs or waits comes first.
+
+        optuna-dashboard keeps the trials before the first such one, and asks for the others again: so it asks for all.
+        """
         study = self.study(study_id)
         trials = study.trials(lambda seen: chosen(seen, study.metrics, self._most))
+        drawn = [*trials[:1], *map(_with_result, trials[1:])]
         if states is not None:
-            trials = [trial for trial in trials if trial.state in states]
-        return copied(trials) if deepcopy else trials
+            drawn = [trial for trial in drawn if trial.state in states]
+        return copied(drawn) if deepcopy else drawn
+
+
+def _with_result(trial: FrozenTrial) -> FrozenTrial:
+    """Return a trial that waits with a result as one that ended with it."""
+    if trial.user_attrs["state"] != TrialState.PAUSED.value or trial.values is None:
+        return trial
+    pruned = copy(trial)
+    pruned.state, pruned.datetime_complete = OptunaState.PRUNED, trial.datetime_start
+    return pruned
 
 
 def chosen(seen: Sequence[Seen], metrics: Mapping[str, str], most: int) -> Sequence[int]:
     """Return the numbers of the trials to show: all, or at most so many where that leaves out more than half.
 
     Those are the newest that are not over, the best, those that were the best when they were created, the newest, and of the rest as
-    many as there is room for, evenly.
-
-    Of a large study those that are not over come first: optuna-dashboard keeps the trials before the first such one, and asks for the
-    others again. So it asks for all while any is left that can change, and may be given others each time.
+    many as there is room for, evenly. Those that are not over come first, and of them those that run.
 
     Args:
         seen: all trials.
         metrics: minimize or maximize, for each metric that is searched.
         most: how many.
     """
+    going = _running_first(seen, [one.trial.number for one in seen if not one.trial.state.final])
     if len(seen) <= 2 * most:
-        return range(len(seen))
+        return [*going, *(one.trial.number for one in seen if one.trial.state.final)]
     share = most // 10
-    going = [one.trial.number for one in seen if not one.trial.state.final]
-    going = going if len(going) <= share else _running_first(seen, going)[:share]
+    going = going[:share]
     over = [one.trial.number for one in seen if one.trial.state.final]
     kept = set(over[-share:])
     for name, direction in metrics.items():
@@ -76,7 +87,10 @@ def chosen(seen: Sequence[Seen], metrics: Mapping[str, str], most: int) -> Seque
 
 
 def _running_first(seen: Sequence[Seen], going: Sequence[int]) -> list[int]:
-    return sorted(going, key=lambda number: (seen[number].trial.state is not TrialState.RUNNING, -number))
+    return sorted(going, key=lambda number: (_TURNS.index(seen[number].trial.state), -number))
+
+
+_TURNS = (TrialState.RUNNING, TrialState.PENDING, TrialState.PAUSED)
 
 
 def _ranked(seen: Sequence[Seen], name: str, sign: float) -> Iterator[tuple[float, int]]:
