@@ -6,14 +6,15 @@ from pathlib import Path
 
 import click
 
+from shadho_like.cli.reference import EXPERIMENT
 from shadho_like.cli.said import said_plainly
 
 
 @click.command()
-@click.argument("directory", type=click.Path(path_type=Path))
+@EXPERIMENT
 @click.option("--optuna", "url", required=True, metavar="URL", help="Into a database of Optuna's, such as sqlite:///study.db.")
 def export(directory: Path, url: str) -> None:
-    """Write the trials of the search in DIRECTORY that are over into a database of Optuna's, as a study of its name.
+    """Write the trials of a search that are over into a database of Optuna's, as a study of its name.
 
     Run again, it adds what has ended since.
 
