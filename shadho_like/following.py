@@ -105,12 +105,12 @@ class Following:
     def _read(self, journal: JournalReader, changed: set[int] | None) -> list[int]:
         """Read trials anew, and those that were created since."""
         if changed is None:
-            trials, results = list(journal.trials()), journal.results(self.metric)
+            trials, results = list(journal.trials()), journal.reported(self.metric)
             self.seen.clear()
         else:
             known = {number for number in changed if number < len(self.seen)}
             trials = [*journal.trials_numbered(known), *journal.trials(len(self.seen) - 1)]
-            results = journal.results(self.metric, [trial.number for trial in trials])
+            results = journal.reported(self.metric, [trial.number for trial in trials])
         read = {trial.number: Seen(trial) for trial in sorted(trials, key=lambda trial: trial.number)}
         for number, kind, length, value in results:
             if kind != "training" and (seen := read.get(number)) is not None:

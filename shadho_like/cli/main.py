@@ -17,6 +17,7 @@ from shadho_like.cli.dashboard import dashboard
 from shadho_like.cli.experiment import experiment_commands
 from shadho_like.cli.export import export
 from shadho_like.cli.reference import EXPERIMENT
+from shadho_like.cli.report import report_command
 from shadho_like.cli.said import said_plainly
 from shadho_like.cli.tables import form_options, print_table
 from shadho_like.cli.trial import trial_commands
@@ -45,6 +46,7 @@ cli.add_command(completion)
 cli.add_command(dashboard)
 cli.add_command(experiment_commands)
 cli.add_command(export)
+cli.add_command(report_command)
 cli.add_command(trial_commands)
 cli.add_command(worker_commands)
 
