@@ -9,7 +9,7 @@ from typing import Any
 
 from shadho_like.filelock import FileLock
 from shadho_like.following import Following, Seen
-from shadho_like.journal import JournalReader
+from shadho_like.journal import JournalReader, Told
 from shadho_like.paths import ExperimentPaths
 from shadho_like.requests import waiting
 from shadho_like.trial import Trial, TrialState
@@ -50,11 +50,14 @@ def details(following: Following) -> dict[str, Any]:
     running = [trial for trial in trials if trial.state is TrialState.RUNNING]
     failed = heapq.nlargest(_FAILURES, (trial for trial in trials if trial.failure), key=lambda trial: trial.finished_s or 0.0)
     with JournalReader(following.directory) as journal:
-        machines = list(_machines(journal))
+        told = journal.status()
+        machines = list(_machines(journal, told))
         attempts = list(_running(following, journal, running[-_SHOWN:]))
     return {
         **overview(following),
         "rungs": list(rungs(following)),
+        "engine": told.standing.engine.to_json() if told is not None and told.live else None,
+        "progress": told.standing.progress if told is not None and told.live else None,
         "machines": machines,
         "running": attempts,
         "running_in_all": len(running),
@@ -83,13 +86,14 @@ def rungs(following: Following) -> Iterator[dict[str, Any]]:
         yield {"length": length, "reached": reached[length], "coming": coming[length], "best": reported[0], "trial": reported[1]}
 
 
-def _machines(journal: JournalReader) -> Iterator[dict[str, Any]]:
-    """Yield how many attempts each machine has had, by what became of them."""
+def _machines(journal: JournalReader, told: Told | None) -> Iterator[dict[str, Any]]:
+    """Yield how many attempts each machine has had, by what became of them, and its GPUs as far as a driver told of them."""
+    gpus = {host.name: host.gpus for host in told.standing.engine.hosts} if told is not None else {}
     counts: dict[str, Counter[str]] = {}
     for host, state, count in journal.attempts_by_host():
         counts.setdefault(host, Counter())[state] = count
     for host, by_state in sorted(counts.items(), key=lambda item: (-item[1]["RUNNING"], item[0])):
-        yield {"host": host, "attempts": by_state}
+        yield {"host": host, "gpus": gpus.get(host, ""), "attempts": by_state}
 
 
 def _running(following: Following, journal: JournalReader, running: list[Trial]) -> Iterator[dict[str, Any]]:

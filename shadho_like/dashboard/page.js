@@ -105,10 +105,11 @@ function showChosen(one) {
     make("a", { href: `/dashboard/studies/${state.chosen}`, textContent: "Charts" }));
   const driver = one.driver ? `driver: process ${one.driver.pid} on ${one.driver.host}` : "no driver runs it";
   const best = one.best ? [`best ${one.metric} ${number(one.best.value)} in `, trialLink(one.best.trial), " · "] : [];
-  put("summary", ...best, ...states(one.counts), one.turn ? " · " : "", make("span", { className: "weak" }, `${driver} · ${one.directory}`));
+  const progress = one.progress ? ` · ${Math.round(100 * one.progress)} % done` : "";
+  put("summary", ...best, ...states(one.counts), progress, one.turn ? " · " : "", make("span", { className: "weak" }, `${driver} · ${one.directory}`));
   if (one.waiting.length) byId("said").textContent = `Waiting for the driver: ${one.waiting.join(", ")}.`;
   else if (byId("said").textContent.startsWith("Waiting")) byId("said").textContent = "";
-  put("machines", table(["~Machine", "#running", "#completed", "#failed", "#lost", "#other"], one.machines.map(machine), "No machine has run anything yet."));
+  put("machines", engine(one.engine), table(["~Machine", "~GPUs", "#running", "#completed", "#failed", "#lost", "#other"], one.machines.map(machine), "No machine has run anything yet."));
   const most = Math.max(1, ...one.rungs.map((rung) => rung.reached));
   put("rungs", table(["#Length", "#reached", "", "#on the way", "#best", "#trial"], one.rungs.map((rung) => [
     number(rung.length), rung.reached.toLocaleString("en"), make("progress", { max: most, value: rung.reached }), count(rung.coming), number(rung.best),
@@ -124,10 +125,21 @@ function showChosen(one) {
   ]), "Nothing has failed."));
 }
 
+// What the driver has to run on, as it told last.
+function engine(one) {
+  if (!one) return "";
+  const load = (name, { used, total }) => `${used} of ${total} ${name} in use`;
+  const parts = [one.workers === null ? null : `${one.workers} workers`, one.slots === null ? null : `${one.slots} slots`,
+    one.cores && load("cores", one.cores), one.gpus && load("GPUs", one.gpus)];
+  const groups = one.groups.map((group) => make("li", {},
+    `${group.workers} with ${group.cores} cores, ${group.gpus} GPUs, ${number(group.memory_mb / 1024)} GiB`));
+  return make("div", {}, make("p", {}, parts.filter(Boolean).join(" · ")), groups.length ? make("ul", {}, ...groups) : null);
+}
+
 function machine(one) {
   const { RUNNING, COMPLETED, FAILED, LOST, ...others } = one.attempts;
   const rest = Object.values(others).reduce((sum, n) => sum + n, 0);
-  return [one.host, count(RUNNING), count(COMPLETED), count(FAILED), count(LOST), count(rest)];
+  return [one.host, one.gpus, count(RUNNING), count(COMPLETED), count(FAILED), count(LOST), count(rest)];
 }
 
 function trialLink(trial, text) {
