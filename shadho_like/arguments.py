@@ -6,7 +6,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import shadho_worker
+
+from shadho_like.environment import variable_fault
 from shadho_like.errors import OptionError, nearest
+from shadho_like.launch import MOST_PRIORITY
 
 
 def positional(
@@ -51,6 +55,45 @@ def check_numbers(minimum: int = 1, **numbers: float | None) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
             message = f"{name} must be a whole number of at least {minimum}, not {value!r}"
             raise OptionError(message)
+
+
+def check_shared_tasks(cmd: str | Callable[..., Any], max_slots: int | None) -> None:
+    """Check what cannot be where several trials share a task.
+
+    Raises:
+        OptionError: the command takes a context, or running trials are to be counted.
+    """
+    if callable(cmd) and shadho_worker.takes_context(cmd):
+        message = "a training function that takes a context has a task for each trial: leave hyperparameters_per_task out"
+        raise OptionError(message)
+    if max_slots is not None:
+        message = "max_slots counts trials that run at once, which with hyperparameters_per_task are not told apart: leave out one"
+        raise OptionError(message)
+
+
+def checked_priority(given: int | None) -> int | None:
+    """Return a priority.
+
+    Raises:
+        OptionError: it is neither 1 to 99 nor None.
+    """
+    if given is not None and given > MOST_PRIORITY:
+        message = f"priority must be a whole number from 1 to {MOST_PRIORITY}, the smaller the sooner, not {given!r}"
+        raise OptionError(message)
+    return given
+
+
+def checked_environment(given: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the environment variables of trials.
+
+    Raises:
+        OptionError: one cannot be.
+    """
+    for name, value in (given or {}).items():
+        if (fault := variable_fault(name, value)) is not None:
+            message = f"environment {fault}"
+            raise OptionError(message)
+    return dict(given or {})
 
 
 def slice_of(given: float | str | None) -> tuple[float | None, int | None]:

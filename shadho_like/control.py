@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,6 +62,7 @@ class Control:
         interrupts: the user's signals.
         folder: where requests are left.
         extension: makes the event that gives the search more to do, or says why that cannot be.
+        changes: gives the events that other limits come to, each to be handled before the next is taken, or says why there are none.
         asks: whether the engine can ask attempts to end.
         began_s: when the run began, on the engine's clock.
     """
@@ -73,6 +74,7 @@ class Control:
         interrupts: Interrupts | None,
         folder: Path,
         extension: Callable[[float, Mapping[str, int]], Continued | str],
+        changes: Callable[[float, Mapping[str, int]], Iterable[Event | str]],
         *,
         asks: bool,
         began_s: float,
@@ -82,6 +84,7 @@ class Control:
         self._interrupts = interrupts
         self._folder = folder
         self._extension = extension
+        self._changes = changes
         self._asks = asks
         self._deadline_s = float("inf") if options.timeout_s is None else began_s + options.timeout_s
         self._seen_s = began_s
@@ -146,7 +149,10 @@ class Control:
         if keys := {key: value for key, value in grown.items() if value > self._state.grown.get(key, 0)}:
             yield self._extension(now_s, keys)
         for request in self._requests():
-            yield self._requested(now_s, request)
+            if request.action is Action.SET:
+                yield from self._changes(now_s, request.keys)
+            else:
+                yield self._requested(now_s, request)
 
     def _requests(self) -> list[Request]:
         if time.monotonic() - self._looked_s < _LOOK_S:

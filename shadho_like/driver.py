@@ -5,18 +5,25 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import shadho_worker
-
 from shadho_like import requests, searcher
-from shadho_like.arguments import check_metrics, check_numbers, positional, slice_of
+from shadho_like.arguments import (
+    check_metrics,
+    check_numbers,
+    check_shared_tasks,
+    checked_environment,
+    checked_priority,
+    positional,
+    slice_of,
+)
 from shadho_like.checkpoint_policy import CheckpointPolicy
 from shadho_like.checkpoint_storage import CheckpointStorage
 from shadho_like.compute_classes import assignment, check_new, unused
+from shadho_like.context_command import in_context
 from shadho_like.control import RunOptions
 from shadho_like.dispatch import Assignment
 from shadho_like.engine import ENGINES
@@ -29,17 +36,18 @@ from shadho_like.input_files import input_file, output_file, warn_of_missing
 from shadho_like.interrupts import SignalInterrupts
 from shadho_like.journal import Journal
 from shadho_like.keeping import shared_root
+from shadho_like.known_experiments import remember
 from shadho_like.paths import ExperimentPaths
 from shadho_like.progress import Progress, print_result
+from shadho_like.recipes import kept_concurrency, recipe_of
 from shadho_like.registry import lookup
 from shadho_like.resources import ComputeClass
 from shadho_like.result import Result
-from shadho_like.searcher import BuiltInMethod, Recipe, SearcherState, SearchMethod
+from shadho_like.searcher import BuiltInMethod, SearcherState, SearchMethod
 from shadho_like.settings import Settings
 from shadho_like.space import Space, TrialGenerator, as_space, first_generator
 
 _QUEUED_TASKS = 100
-_CONCURRENCY = "max_concurrent_trials"
 
 
 class Shadho:
@@ -73,6 +81,11 @@ class Shadho:
         checkpoint_storage: where checkpoints are kept: `{"type": "shared_fs", "path": "/a/folder/that/all/machines/see"}`, or
             `{"type": "transfer"}`, the default: they come back to the experiment's directory with the trials.
         checkpoint_policy: how many are kept, by default `{"save_experiment_best": 0, "save_trial_best": 1, "save_trial_latest": 1}`.
+        max_slots: how many GPUs the running trials may have together; where a trial asks for none it counts as one. None for no limit.
+        priority: 1 to 99: of several searches of one name in `$SHADHO_HOME`, workers go to the smallest first; above 42, trials on this
+            machine yield its processors to others.
+        environment: environment variables of every trial, by name.
+        min_checkpoint_period, min_validation_period: training after which `context` asks a trial's loop to save a checkpoint, to validate.
         metric: the name of the searched metric where the objective returns several; where all of them are searched, of the one to show.
         smaller_is_better: whether the metric is minimised.
         use_complexity, use_priority: give trials to compute classes by SHADHO's ranks of their leaf spaces, not by measured run times.
@@ -81,6 +94,7 @@ class Shadho:
 
     Attributes:
         config: settings of the cluster, `.shadhorc` read: `config.workqueue.name = "x"`.
+        about: what is kept with the experiment for people and programs, any JSON: its description, its labels, its configuration.
         listeners: called after each pass of the loop with where the search stands; all that it counts is on the disk.
         searcher_state: what the search method is shown of the search; of no meaning before `run`.
 
@@ -110,6 +124,11 @@ class Shadho:
         slice: float | str | None = None,  # noqa: A002 - the option's name
         checkpoint_storage: Mapping[str, Any] | CheckpointStorage | None = None,
         checkpoint_policy: Mapping[str, int] | CheckpointPolicy | None = None,
+        max_slots: int | None = None,
+        priority: int | None = None,
+        environment: Mapping[str, str] | None = None,
+        min_checkpoint_period: int | None = None,
+        min_validation_period: int | None = None,
         metric: str = "loss",
         smaller_is_better: bool = True,
         use_complexity: bool = False,
@@ -128,20 +147,28 @@ class Shadho:
             preemption_timeout=preemption_timeout,
             max_tasks=max_tasks, max_queued_tasks=max_queued_tasks, max_evals=max_evals
         )
-        check_numbers(hyperparameters_per_task=hyperparameters_per_task)
+        check_numbers(hyperparameters_per_task=hyperparameters_per_task, max_slots=max_slots, priority=priority)
+        check_numbers(min_checkpoint_period=min_checkpoint_period, min_validation_period=min_validation_period)
         check_numbers(minimum=0, max_resubmissions=max_resubmissions, seed=seed, workers=workers)
         concurrency = (max_queued_tasks or _QUEUED_TASKS) * hyperparameters_per_task
         self._custom = method if isinstance(method, SearchMethod) and not isinstance(method, BuiltInMethod) else None
-        self._recipe = _recipe(method, concurrency, smaller_is_better=smaller_is_better)
+        self._recipe = recipe_of(method, concurrency, smaller_is_better=smaller_is_better)
         seed = self._recipe.seed if seed is None else seed
         self._options = RunOptions(timeout, max_tasks, max_resubmissions, await_pending, preemption_timeout, slice is not None)
         self._slice_s, self._slice_length = slice_of(slice)
         self._checkpoint_storage = CheckpointStorage.read(checkpoint_storage)
         self._checkpoint_policy = CheckpointPolicy.read(checkpoint_policy)
+        self._max_slots = max_slots
+        self._of_trials: dict[str, Any] = {
+            "trial_timeout_s": trial_timeout,
+            "priority": checked_priority(priority),
+            "environment": checked_environment(environment),
+            "min_checkpoint_period": min_checkpoint_period,
+            "min_validation_period": min_validation_period,
+        }
         self._seed = seed
         self._engine = engine
         self._workers = workers
-        self._trial_timeout = trial_timeout
         self._evaluations = max_evals
         self._trials_per_task = hyperparameters_per_task
         self._metric = metric
@@ -152,14 +179,14 @@ class Shadho:
         self._outputs: list[OutputFile] = []
         self.compute_classes: list[ComputeClass] = []
         self.config = Settings.load()
+        self.about: Mapping[str, Any] = {}
         self.searcher_state = SearcherState()
         self.listeners: list[Callable[[Step], None]] = []
         made = self._made_method(self._recipe.name, self._recipe.keys, 0)
         self._metrics = made.metrics if isinstance(made, BuiltInMethod) else {}
         check_metrics(self._metrics, metric, smaller_is_better=smaller_is_better, max_evals=max_evals)
-        if hyperparameters_per_task > 1 and callable(self._cmd) and shadho_worker.takes_context(self._cmd):
-            message = "a training function that takes a context has a task for each trial: leave hyperparameters_per_task out"
-            raise OptionError(message)
+        if hyperparameters_per_task > 1:
+            check_shared_tasks(self._cmd, max_slots)
         for file in files:
             self.add_input_file(file)
 
@@ -297,10 +324,13 @@ class Shadho:
         experiment = Experiment(journal, method, self._assignment())
         self.searcher_state = experiment.state.searcher
         running, shown = 0, (self._metric, self._options.timeout_s, self._options.max_trials, os.path.relpath(launch.paths.root))
-        journal.keep_command({"argv": sys.orig_argv, "cwd": str(Path.cwd())})
+        journal.keep("command", {"argv": sys.orig_argv, "cwd": str(Path.cwd())})
+        if self.about:
+            journal.keep("about", self.about)
         with SignalInterrupts() as interrupts, Progress(*shown) as progress:
-            kept = _kept_concurrency(config["method"]["keys"], self._recipe.keys)
-            for notice in (*warn_of_missing(self._cmd, self._inputs), *kept, *unused(self.compute_classes, self._engine_name)):
+            kept = kept_concurrency(config["method"]["keys"], self._recipe.keys)
+            missing, idle = warn_of_missing(self._cmd, self._inputs), unused(self.compute_classes, self._engine_name)
+            for notice in (*remember(journal, launch.paths.root), *missing, *kept, *idle):
                 progress.notice(notice)
             for step in experiment.run(engine, launch, replace(self._options, grown=grown), interrupts):
                 running = step.stopped
@@ -322,7 +352,8 @@ class Shadho:
         return searcher.create(name, self._space, seed=seed, smaller_is_better=self._smaller_is_better, **keys)
 
     def _launch(self) -> Launch:
-        command, objective = (None, self._cmd) if callable(self._cmd) else (self._cmd, None)
+        command, objective = (None, self._cmd) if callable(self._cmd) else (in_context(self._cmd, self._inputs), None)
+        resources = self.config.workqueue.resources()
         return Launch(
             experiment=self.name,
             paths=ExperimentPaths(self.directory),
@@ -336,9 +367,10 @@ class Shadho:
             any_json=self._custom is not None and self._evaluations == 1,
             evaluations=self._evaluations,
             trials_per_task=self._trials_per_task,
-            resources=self.config.workqueue.resources(),
+            resources=resources,
+            most_running=None if self._max_slots is None else resources.trials_in(self._max_slots),
+            **self._of_trials,
             compute_classes=tuple(self.compute_classes),
-            trial_timeout_s=self._trial_timeout,
             checkpoint_policy=self._checkpoint_policy,
             slice_s=self._slice_s,
             slice_length=self._slice_length,
@@ -363,30 +395,6 @@ def _show(progress: Progress, step: Step) -> None:
     for notice in step.notices:
         progress.notice(notice)
     progress.update(step)
-
-
-def _recipe(method: str | SearchMethod, concurrency: int, *, smaller_is_better: bool) -> Recipe:
-    """Return how the search method is made, for each run of the driver anew."""
-    if isinstance(method, str):
-        keys = {_CONCURRENCY: concurrency} if searcher.takes_key(method, _CONCURRENCY) else {}
-        return Recipe(method, keys, None, smaller_is_better)
-    if isinstance(method, SearchMethod) and not isinstance(method, BuiltInMethod):
-        return Recipe("custom", {"class": type(method).__qualname__}, None, smaller_is_better)
-    recipe = method.recipe if isinstance(method, BuiltInMethod) else None
-    if recipe is None:
-        message = f"method must be a name, what searcher.create returns, or a SearchMethod of your own, not {method!r}"
-        raise OptionError(message)
-    if smaller_is_better and not recipe.smaller_is_better:
-        message = "the search method was made with smaller_is_better=False: give that to Shadho too"
-        raise OptionError(message)
-    return recipe
-
-
-def _kept_concurrency(held: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str]:
-    """Say that the search method goes on as it began, where the driver asks for another number of open trials now."""
-    before, now = held.get(_CONCURRENCY), asked.get(_CONCURRENCY)
-    if before != now:
-        yield f"max_queued_tasks: {before} trials are open at once, as when this experiment began; {now} would take a new one"
 
 
 _OPTIONS = [name for name in Shadho.__init__.__annotations__ if name not in {"experiment", "other", "return"}]

@@ -25,6 +25,8 @@ class Action(str, Enum):
     """End the experiment, or one trial, at once."""
     CONTINUE = "continue"
     """Go on after the end; becomes `Continued`."""
+    SET = "set"
+    """Go on with other limits; becomes `Changed`, or `Continued` where the search method has to be asked for more."""
 
 
 class Ending(str, Enum):
@@ -129,6 +131,22 @@ class Continued:
 
 
 @dataclass(frozen=True, slots=True)
+class Changed:
+    """The user gave the run under way other limits; the next run has its own.
+
+    Attributes:
+        keys: `max_trials`, how many trials there may be in total; `max_slots`, how many GPUs those that run may have together.
+    """
+
+    time_s: float
+    keys: Mapping[str, int]
+
+    def to_json(self) -> list[Any]:
+        """Return the plain form."""
+        return ["changed", self.time_s, dict(self.keys)]
+
+
+@dataclass(frozen=True, slots=True)
 class PatienceEnded:
     """What was asked to take a checkpoint and end had its time: it is killed if it still runs."""
 
@@ -205,7 +223,7 @@ class AttemptReported:
 
 
 EngineEvent = AttemptStarted | AttemptReported | AttemptFinished | AttemptLost
-Event = RunStarted | RunStopping | Requested | Continued | PatienceEnded | EngineEvent
+Event = RunStarted | RunStopping | Requested | Continued | Changed | PatienceEnded | EngineEvent
 
 
 def event_from_json(value: list[Any]) -> Event:
@@ -244,6 +262,7 @@ _READERS: Mapping[str, Callable[..., Event]] = {
     "run_stopping": lambda time_s, reason, ending: RunStopping(time_s, StopReason(reason), _ending(ending)),
     "requested": lambda time_s, action, trial: Requested(time_s, Action(action), trial),
     "continued": lambda time_s, keys, trials: Continued(time_s, keys, tuple(map(Trial.from_json, trials))),
+    "changed": Changed,
     "patience_ended": PatienceEnded,
     "attempt_started": lambda time_s, trial, attempt, host: AttemptStarted(time_s, AttemptId(trial, attempt), host),
     "attempt_reported": _reported,

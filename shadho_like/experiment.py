@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import socket
+import sys
 import uuid
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from shadho_like.control import Control, Interrupts, RunOptions
 from shadho_like.dispatch import Assignment, WaitingAttempts
 from shadho_like.engine.base import Engine, EngineStatus, Launch, Notice
-from shadho_like.errors import MethodError
+from shadho_like.errors import MethodError, OptionError
 from shadho_like.events import (
     AttemptFinished,
     AttemptLost,
     AttemptStarted,
+    Changed,
     Continued,
     Ending,
     Event,
@@ -102,6 +105,7 @@ class Experiment:
         self._running: set[AttemptId] = set()
         self._stopped = 0
         self._keeping: Keeping | None = None
+        self._most_running: int | None = None
         self._notices: list[str] = []
         self._read_back()
         self._assignment.times.restore(journal.run_times())
@@ -140,6 +144,7 @@ class Experiment:
             EngineError, JournalError, MethodError: it cannot go on; all that was yielded as done is kept.
         """
         self._keeping = Keeping(self._journal, launch, self.state)
+        self._most_running = launch.most_running
         try:
             engine.open(launch)
             began_s = engine.now()
@@ -149,7 +154,9 @@ class Experiment:
             self._take(engine, identity, [])
             self._notices += self._keeping.take_up(began_s)
             control = Control(
-                self.state, options, interrupts, launch.paths.requests, self._extension, asks=engine.asks, began_s=began_s
+                *(self.state, options, interrupts, launch.paths.requests, self._extension, functools.partial(self._changes, launch)),
+                asks=engine.asks,
+                began_s=began_s,
             )
             self._obey(engine, control)
             while not self.state.finished:
@@ -166,7 +173,7 @@ class Experiment:
         if classes := engine.classes():
             now_s = engine.now()
             self._assignment.add(self._waiting.take(len(self._waiting), now_s))
-            orders = self._assignment.assign(classes, now_s)
+            orders = self._assignment.assign(classes, now_s, self._left())
             if orders.recalled:
                 self._running.difference_update(orders.recalled)
                 engine.cancel(orders.recalled)
@@ -175,10 +182,14 @@ class Experiment:
                 engine.submit(orders.submitted)
             return
         self._waiting.add(self._assignment.give_back())
-        room = min(engine.room(), len(self._waiting)) if self._waiting else 0
+        room = min(engine.room(), self._left(), len(self._waiting)) if self._waiting else 0
         if room > 0 and (attempts := self._waiting.take(room, engine.now())):
             self._running.update(attempt.id for attempt in attempts)
             engine.submit(attempts)
+
+    def _left(self) -> int:
+        """Return how many attempts more the engine may have; those that wait there count, as it begins with them when it likes."""
+        return sys.maxsize if self._most_running is None else max(0, self._most_running - len(self._running))
 
     def _pass(self, engine: Engine, control: Control, interrupts: Interrupts | None, began_s: float) -> Step:
         """Wait for something to happen, and commit it."""
@@ -210,6 +221,28 @@ class Experiment:
             return "the experiment is not over, so that there is nothing to continue"
         fault = self.state.method.extension_fault(keys)
         return fault or Continued(now_s, keys, tuple(self._journal.trials_over()))
+
+    def _changes(self, launch: Launch, now_s: float, keys: Mapping[str, int]) -> Iterator[Event | str]:
+        """Yield the events with which other limits come to hold, or why they cannot; see `Changed`."""
+        if self.state.phase.over:
+            yield "the experiment is over, and no limit means anything to it: see shadho experiment continue"
+            return
+        if "max_slots" in keys:
+            try:
+                most_running = launch.most_running_in(keys["max_slots"])
+            except OptionError as error:
+                yield str(error)
+            else:
+                yield Changed(now_s, {"max_slots": keys["max_slots"]})
+                self._most_running = most_running
+        if "max_trials" in keys:
+            of_run = self.state.max_trials is not None
+            if of_run:
+                yield Changed(now_s, {"max_trials": keys["max_trials"]})
+            # The search method may have a limit of its own, which would end the search before.
+            of_method = self._extension(now_s, {"max_trials": keys["max_trials"]})
+            if isinstance(of_method, Continued) or not of_run:
+                yield of_method
 
     def _take(self, engine: Engine, event: Event, turns: list[Turn]) -> Turn:
         """Handle an event, its turn to be committed with `turns`; where the search method fails at it, keep it and what came before.

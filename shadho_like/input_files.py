@@ -9,6 +9,7 @@ from typing import Any
 
 import shadho_worker
 
+from shadho_like.context_command import has_context
 from shadho_like.errors import OptionError
 from shadho_like.launch import InputFile, OutputFile
 
@@ -58,8 +59,11 @@ def output_file(localpath: str | Path, remotepath: str | None, *, cache: bool, t
 
 
 def warn_of_missing(cmd: Any, inputs: Sequence[InputFile]) -> list[str]:
-    """Return a line for each file here that the command names and that is not sent: it would not be found there."""
-    if not isinstance(cmd, str):
+    """Return a line for each file here that the command names and that is not sent: it would not be found there.
+
+    What a packed context holds is not seen here.
+    """
+    if not isinstance(cmd, str) or has_context(inputs):
         return []
     try:
         words = shlex.split(cmd)

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import shadho_rendezvous
+
 from shadho_like.checkpoint_policy import CheckpointPolicy
+from shadho_like.errors import OptionError
 from shadho_like.paths import ExperimentPaths
 from shadho_like.resources import ComputeClass, Resources
+
+USUAL_PRIORITY = shadho_rendezvous.USUAL_PRIORITY
+"""The priority of a search of which nothing is said, as in Determined."""
+
+MOST_PRIORITY = 99
+"""The greatest number of a priority, which is the last to be served."""
+
+# 43 to 99 in 19 steps.
+_PRIORITIES_PER_NICE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +72,10 @@ class Launch:
         checkpoint_policy: which of them are kept.
         trials_per_task: how many trials share one task, each with a result of its own.
         resources: what one task needs.
+        most_running: how many trials may run at once; None for as many as there is room for.
+        priority: 1 to 99, the smaller the sooner; None where nothing is said.
+        environment: variables of each attempt's environment.
+        min_checkpoint_period, min_validation_period: training after which a trial is to save a checkpoint, to validate; None for no such.
         compute_classes: kinds of workers that the user has named.
         slice_s, slice_length: an attempt that takes checkpoints ends after this time, or this much training; None for no such end.
         trial_timeout_s: an attempt that runs longer is killed, process group and all; None for no limit.
@@ -79,7 +95,28 @@ class Launch:
     checkpoint_policy: CheckpointPolicy = field(default_factory=CheckpointPolicy)
     trials_per_task: int = 1
     resources: Resources = field(default_factory=Resources)
+    most_running: int | None = None
+    priority: int | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    min_checkpoint_period: int | None = None
+    min_validation_period: int | None = None
     compute_classes: tuple[ComputeClass, ...] = ()
     slice_s: float | None = None
     slice_length: int | None = None
     trial_timeout_s: float | None = None
+
+    def most_running_in(self, slots: int) -> int:
+        """Return how many trials may run at once where they may have so many GPUs together.
+
+        Raises:
+            OptionError: not even one, or several share a task.
+        """
+        if self.trials_per_task > 1:
+            message = "max_slots counts trials that run at once, which with hyperparameters_per_task are not told apart"
+            raise OptionError(message)
+        return self.resources.trials_in(slots)
+
+    @property
+    def nice(self) -> int:
+        """By how much trials yield this machine's processors to others: not at all up to the usual priority, 19 at the last."""
+        return max(0, ((self.priority or USUAL_PRIORITY) - USUAL_PRIORITY) // _PRIORITIES_PER_NICE)

@@ -40,22 +40,52 @@ class ExperimentPaths:
         return self.root / "checkpoints"
 
     @property
+    def notes(self) -> Path:
+        """What a person notes of the experiment."""
+        return self.root / "notes.json"
+
+    @property
     def requests(self) -> Path:
         """What users ask of the running experiment from other terminals."""
         return self.root / "requests"
+
+    @property
+    def config(self) -> Path:
+        """The configuration that `shadho experiment create` was given, as it was then."""
+        return self.root / "experiment.yaml"
+
+    @property
+    def context(self) -> Path:
+        """The context directory that it was given, packed."""
+        return self.root / "context.tar"
+
+    @property
+    def driver_log(self) -> Path:
+        """What the driver that it started prints."""
+        return self.root / "driver.log"
 
     @property
     def sandboxes(self) -> Path:
         """The folders in which attempts run; emptied when a driver starts."""
         return self.root / "sandboxes"
 
+    def own(self) -> list[Path]:
+        """Everything that an experiment makes in its directory, the journal last; users may keep other files there."""
+        named = [getattr(self, name) for name, value in vars(ExperimentPaths).items() if isinstance(value, property)]
+        return sorted(named, key=lambda path: path in {self.journal, self.lock})
+
     def sandbox(self, attempt: AttemptId) -> Path:
         """The folder in which this attempt runs."""
         return self.sandboxes / str(attempt)
 
+    @property
+    def trials(self) -> Path:
+        """What is kept of the trials, in a folder for each."""
+        return self.root / "trials"
+
     def trial(self, number: int) -> Path:
         """What is kept of a trial: its output files and logs. Made when there is something to keep."""
-        return self.root / "trials" / f"{number:06d}"
+        return self.trials / f"{number:06d}"
 
     def log(self, attempt: AttemptId) -> Path:
         """What an attempt printed; the newest attempt's file is `output.log`, see `earlier_log`."""

@@ -14,7 +14,16 @@ from shadho_like.paths import shadho_home
 __all__ = ["Rendezvous", "find", "password_file", "publish", "withdraw"]
 
 
-def publish(name: str, *, host: str, port: int, run_id: str, password_file: str | None = None, jobs_per_gpu: int = 1) -> Path:
+def publish(
+    name: str,
+    *,
+    host: str,
+    port: int,
+    run_id: str,
+    password_file: str | None = None,
+    jobs_per_gpu: int = 1,
+    priority: int = shadho_rendezvous.USUAL_PRIORITY,
+) -> Path:
     """Have workers that look for `name` find this process; return the file that says so, for `withdraw`.
 
     Args:
@@ -24,12 +33,13 @@ def publish(name: str, *, host: str, port: int, run_id: str, password_file: str 
         run_id: another one for each run.
         password_file: the path of the password file that workers need.
         jobs_per_gpu: how many trials may share a GPU.
+        priority: the smaller, the sooner workers go to it.
 
     Raises:
         WorldError: the folder cannot be written, or others can write to it.
     """
     try:
-        return Path(shadho_rendezvous.publish(str(shadho_home()), name, host, port, run_id, password_file, jobs_per_gpu))
+        return Path(shadho_rendezvous.publish(str(shadho_home()), name, host, port, run_id, password_file, jobs_per_gpu, priority))
     except shadho_rendezvous.RendezvousError as error:
         raise WorldError(str(error)) from error
 
@@ -53,7 +63,7 @@ def withdraw(path: Path) -> None:
 
 
 def find(name: str) -> list[Rendezvous]:
-    """Return the running drivers of this name, newest first.
+    """Return the running drivers of this name, in the order in which workers go to them.
 
     Raises:
         WorldError: others can write to the folder.

@@ -20,7 +20,7 @@ from shadho_like.events import Action
 from shadho_like.sandbox import read_regular
 
 _LARGEST = 4096
-_KEYS = frozenset({"max_trials", "max_length"})
+_KEYS = frozenset({"max_trials", "max_length", "max_slots"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Request:
         path: its file.
         action: what is asked; None where the file makes no sense.
         trial: the one trial that it is about; None for the whole experiment.
-        keys: for CONTINUE, the search method's keys that grow.
+        keys: for CONTINUE, the search method's keys that grow; for SET, the limits.
     """
 
     path: Path

@@ -56,6 +56,18 @@ class Resources:
         """How many trials may share a GPU."""
         return int(1 / self.gpus + 1e-9) if self.gpus is not None and 0 < self.gpus < 1 else 1
 
+    def trials_in(self, slots: int) -> int:
+        """Return how many trials may run at once where they may have so many GPUs together; one that asks for none counts as one.
+
+        Raises:
+            OptionError: not even one.
+        """
+        count = slots * self.jobs_per_gpu // (self.gpu_slots or 1)
+        if count < 1:
+            message = f"max_slots is {slots}, and each trial takes {self.gpu_slots}: no trial could ever run"
+            raise OptionError(message)
+        return count
+
 
 def is_gpu_count(value: object) -> bool:
     """Return whether a value can be a number of GPUs: whole, or a share of one."""

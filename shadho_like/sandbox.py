@@ -55,6 +55,8 @@ def _trial_json(launch: Launch, attempt: Attempt) -> dict[str, Any]:
         "length": attempt.length,
         "start_from": attempt.start_from,
         "checkpoints": str(launch.checkpoints) if launch.checkpoints else None,
+        "min_checkpoint_period": launch.min_checkpoint_period,
+        "min_validation_period": launch.min_validation_period,
         "slice_s": launch.slice_s,
         "slice_length": launch.slice_length,
         "metric": launch.metric,

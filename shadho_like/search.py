@@ -106,6 +106,11 @@ class Search:
         withheld, self._withheld, self._withheld_ids = self._withheld, deque(), set()
         self._carry_out(withheld)
 
+    def limit(self, max_trials: int | None) -> None:
+        """Have another limit, and carry out what was held back as far as it goes."""
+        self.max_trials = max_trials
+        self.release_withheld()
+
     def shut_down(self, *, cancel: bool = False, failure: bool = False) -> None:
         """End the experiment, with all that is open."""
         state = TrialState.CANCELED if cancel else TrialState.STOPPED

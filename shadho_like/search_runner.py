@@ -10,16 +10,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from shadho_like.configured import search_of
 from shadho_like.driver import Shadho
 from shadho_like.errors import OptionError
 from shadho_like.experiment import Step
-from shadho_like.experiment_config import CUSTOM, RESOURCES, ExperimentConfig, read_config
+from shadho_like.experiment_config import CUSTOM, ExperimentConfig, read_config
 from shadho_like.journal import copy_journal
 from shadho_like.paths import ExperimentPaths
 from shadho_like.searcher.base import SearcherState, SearchMethod
 from shadho_like.trial import TrialState
-
-_MAX_RESTARTS = 5
 
 
 class LocalSearchRunner:
@@ -59,25 +58,9 @@ class LocalSearchRunner:
             MethodError: the search method raised; everything before is kept.
         """
         config = _checked(exp_config)
-        opt = Shadho(
-            config.entrypoint,
-            config.space,
-            name=config.name or "custom",
-            directory=self._searcher_dir,
-            method=self._search_method,
-            metric=config.searcher.metric,
-            smaller_is_better=config.searcher.smaller_is_better,
-            max_resubmissions=_MAX_RESTARTS if config.max_restarts is None else config.max_restarts,
-            timeout=None,
-            engine=config.engine,
-            checkpoint_storage=config.checkpoint_storage,
-            checkpoint_policy=config.checkpoint_policy,
-        )
+        opt = search_of(config, name="custom", directory=self._searcher_dir, method=self._search_method)
         for path in (*_entries(model_dir), *(includes or ())):
             opt.add_input_file(path)
-        for key, value in config.resources.items():
-            if value:
-                setattr(opt.config.workqueue, RESOURCES[key], value)
         opt.listeners.append(lambda step: self._on_step(opt, step))
         try:
             self.best_value = opt.run().best_value
@@ -155,11 +138,9 @@ def _entries(model_dir: str | Path | None) -> list[Path]:
 
 
 def _checked(exp_config: Mapping[str, Any] | str | Path) -> ExperimentConfig:
-    """Return the configuration, which has a command and a search method of the user's own."""
+    """Return the configuration, which names a search method of the user's own."""
     config = read_config(exp_config)
     if config.searcher.name != CUSTOM:
         message = f"searcher.name must be custom for a search method of your own, not {config.searcher.name!r}"
         raise OptionError(message)
-    if config.entrypoint is None:
-        raise OptionError("the configuration lacks entrypoint")
     return config

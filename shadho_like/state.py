@@ -17,6 +17,7 @@ from shadho_like.events import (
     AttemptLost,
     AttemptReported,
     AttemptStarted,
+    Changed,
     Continued,
     Ending,
     Event,
@@ -125,6 +126,11 @@ class ExperimentState:
         return self._search.grown
 
     @property
+    def max_trials(self) -> int | None:
+        """How many trials there may be in this run, those of earlier ones counted; None for no limit."""
+        return self._search.max_trials
+
+    @property
     def finished(self) -> bool:
         """Whether nothing more can happen in this run: no attempt is wanted, nor will one be when the user activates it."""
         return not self._trials.wanted and (self.phase is not Phase.PAUSED or self.stopping is not None)
@@ -185,6 +191,8 @@ class ExperimentState:
             self._requested(event)
         elif isinstance(event, Continued):
             self._continued(event)
+        elif isinstance(event, Changed):
+            self._search.limit(event.keys.get("max_trials", self.max_trials))
         else:
             self._call_off("it was asked to end, and did not in time")
         if self.phase is Phase.CANCELING and not self._trials.wanted:

@@ -7,7 +7,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shadho_like.events import AttemptFinished, AttemptLost, AttemptStarted, Event, Requested, RunStarted, RunStopping, event_from_json
+from shadho_like.events import (
+    AttemptFinished,
+    AttemptLost,
+    AttemptStarted,
+    Changed,
+    Event,
+    Requested,
+    RunStarted,
+    RunStopping,
+    event_from_json,
+)
 from shadho_like.journal import JournalReader
 from shadho_like.operations import Close, Create, Operation, ValidateAfter, operation_from_json
 from shadho_like.trial import Failure, FailureKind, Success
@@ -72,6 +82,7 @@ _TELL: Mapping[type[Any], Callable[[Any], str]] = {
     AttemptLost: lambda event: f"attempt {event.attempt.attempt} was lost with {event.host or 'its machine'}: {event.reason}",
     RunStarted: lambda event: f"the driver started, process {event.pid} on {event.host}",
     RunStopping: lambda event: f"the driver was to end: {event.reason.value}",
+    Changed: lambda event: f"the user set {', '.join(f'{key} to {value}' for key, value in event.keys.items())}",
     Requested: lambda event: f"the user asked to {event.action.value} {'the experiment' if event.trial is None else 'it'}",
 }
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("faults", "tests/faults")
     group.addoption("--faults", choices=("ci", "release"), default="ci", help="how many faults are injected (default: ci)")
     group.addoption("--faults-seed", type=int, default=20261121, metavar="N", help="which faults (default: %(default)s)")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def home_of_all_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Have searches that a test begins be known to nobody but the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHADHO_HOME", str(tmp_path_factory.mktemp("shadho_home")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from shadho_like.space import as_space
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
+PAGES = [README, *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("examples/*/README.md"))]
 COMMANDS = {
     "apt-get install coop-computing-tools python3-workqueue": ("scripts/test.sh", "coop-computing-tools python3-workqueue"),
     "conda install -c conda-forge ndcctools": ("scripts/test.sh", "conda install -c conda-forge ndcctools"),
@@ -101,11 +102,16 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
+def the_block(language: str, text: str) -> str:
+    """Return the one block of a language that holds a text, on whichever page it is."""
+    [found] = [block for page in PAGES for block in blocks(page, language) if text in block]
+    return found
+
+
 def test_every_command_is_known() -> None:
-    pages = [README, *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/README.md")]
-    shown = {line for page in pages for block in blocks(page, "sh") for line in block.splitlines()}
+    shown = {line for page in PAGES for block in blocks(page, "sh") for line in block.splitlines()}
     assert shown == set(COMMANDS)
-    for page in pages:
+    for page in PAGES:
         opening = re.findall(r"^```(.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)[::2]
         assert set(opening) <= {"sh", "python", "ini"}, f"{page}: a block that no test knows"
 
@@ -116,13 +122,13 @@ def test_what_is_run_elsewhere_is_run_there() -> None:
 
 
 def test_links() -> None:
-    for page in [README, *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/README.md")]:
+    for page in PAGES:
         for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page}: {target}"
 
 
 def test_the_first_search(tmp_path: Path, environment: dict[str, str]) -> None:
-    search, space, *_ = blocks(README, "python")
+    search = the_block("python", "def sin(params)")
     (tmp_path / "driver.py").write_text(search, encoding="utf-8")
     done = subprocess.run(["python", "driver.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -132,13 +138,12 @@ def test_the_first_search(tmp_path: Path, environment: dict[str, str]) -> None:
         assert (done.returncode, done.stderr) == (0, "")
     assert len((tmp_path / "trials.csv").read_text(encoding="utf-8").splitlines()) == 1001
     names: dict[str, object] = {}
-    exec(space, names)
+    exec(the_block("python", "activation"), names)
     as_space(names["space"])
 
 
 def test_settings(tmp_path: Path) -> None:
-    [text] = blocks(README, "ini")
-    (tmp_path / ".shadhorc").write_text(text, encoding="utf-8")
+    (tmp_path / ".shadhorc").write_text(the_block("ini", "[workqueue]"), encoding="utf-8")
     settings = Settings()
     settings.read(tmp_path / ".shadhorc")
     assert settings.workqueue.resources() == Resources(cores=4)
@@ -147,8 +152,8 @@ def test_settings(tmp_path: Path) -> None:
 def test_the_options_are_those_of_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    section = README.read_text(encoding="utf-8").partition("\n## The driver\n")[2].partition("\n## ")[0]
-    table = re.findall(r"^\| (`.*?) \| (.*?) \|", section, re.MULTILINE)
+    page = (ROOT / "docs/driver.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| (`.*?) \| (.*?) \|", page, re.MULTILINE)
     options = inspect.signature(Shadho).parameters
     names = [name for row, _ in table for name in re.findall(r"`(\w+)`", row)]
     assert {"timeout", "max_tasks", "seed"} <= set(names)
@@ -162,7 +167,7 @@ def test_the_options_are_those_of_the_driver(tmp_path: Path, monkeypatch: pytest
 def test_the_compute_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
-    exec(next(block for block in blocks(README, "python") if "add_compute_class" in block), names)
+    exec(the_block("python", "add_compute_class"), names)
     assert [each.name for each in names["opt"].compute_classes] == ["graphics", "large"]
 
 
@@ -173,7 +178,7 @@ def test_the_python_that_is_promised() -> None:
 
 
 def test_the_search_with_a_method_and_the_training_script(tmp_path: Path, environment: dict[str, str]) -> None:
-    _, _, search, training, *_ = blocks(README, "python")
+    search, training = the_block("python", "searcher.create"), the_block("python", "shadho_worker.init")
     (tmp_path / "train.py").write_text(training, encoding="utf-8")
     smaller = search.replace("max_trials=500", "max_trials=12, max_concurrent_trials=4")
     ending = 'opt.add_input_file("train.py")\nopt.run()\n'
@@ -184,7 +189,7 @@ def test_the_search_with_a_method_and_the_training_script(tmp_path: Path, enviro
 
 
 def test_the_binary_search(tmp_path: Path, environment: dict[str, str]) -> None:
-    search = next(block for block in blocks(README, "python") if "binary" in block.lower())
+    search = the_block("python", "run_binary_searches")
     (tmp_path / "search.py").write_text(search, encoding="utf-8")
     done = subprocess.run(["python", "search.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -163,10 +163,33 @@ class Searcher:
 
 
 class Train:
-    """Reports for people, which no search method reads."""
+    """Reports for people, which no search method reads.
 
-    def __init__(self, events: Events) -> None:
+    Attributes:
+        validated_length: how far training was at the last validation, or where this attempt began.
+    """
+
+    def __init__(self, events: Events, searcher: Searcher, period: float | None, agree: Callable[[bool], Any]) -> None:
+        """Prepare.
+
+        Args:
+            events: where reports go.
+            searcher: tells how far training is.
+            period: how much training there may be from one validation to the next; None for any.
+            agree: gives all processes of the trial the first one's answer.
+        """
+        self.validated_length: float = 0
         self._events = events
+        self._searcher = searcher
+        self._period = period
+        self._agree = agree
+
+    def should_validate(self) -> bool:
+        """Return whether it is time to validate: `min_validation_period` of training has gone by since the last validation.
+
+        How far training is, `report_progress` of the operation says. The processes of a trial are to ask together.
+        """
+        return bool(self._agree(self._period is not None and self._searcher.length - self.validated_length >= self._period))
 
     def report_training_metrics(self, steps_completed: int, metrics: dict[str, Any]) -> None:
         """Keep metrics of the training data."""
@@ -174,6 +197,7 @@ class Train:
 
     def report_validation_metrics(self, steps_completed: int, metrics: dict[str, Any]) -> None:
         """Keep metrics of the validation data."""
+        self.validated_length = self._searcher.length
         self._events.write("validation", steps_completed=steps_completed, metrics=metrics)
 
     def report_progress(self, fraction: float) -> None:
@@ -203,7 +227,8 @@ class Preempt:
 
         The processes of a trial are to ask together, and all get the same answer.
         """
-        self.asked = bool(self._distributed.broadcast(self.asked or any(reason() for reason in self.reasons)))
+        # Between the question and the answer the signal may come, and set `asked` in vain: `signaled` stays.
+        self.asked = bool(self._distributed.broadcast(self.asked or self.signaled or any(reason() for reason in self.reasons)))
         return self.asked
 
     def _on_signal(self, *_: Any) -> None:
@@ -241,7 +266,8 @@ class Context:
         first = self.distributed.rank == 0
         events = Events(None if folder is None else os.path.join(folder, shadho_worker.EVENTS_FILE), muted=not first)
         self.searcher = Searcher(trial, events, folder)
-        self.train = Train(events)
+        agree = self.distributed.broadcast
+        self.train = Train(events, self.searcher, trial.get("min_validation_period"), agree)
         self.preempt = Preempt(self.distributed, _deadline_is_near, self._slice_is_over)
         base = os.path.join(folder or os.getcwd(), "checkpoints")
         self.checkpoint = Checkpoints(
@@ -252,10 +278,13 @@ class Context:
             length=lambda: self.searcher.length,
             archive=None if folder is None or trial.get("checkpoints") else os.path.join(folder, shadho_checkpoint.ARCHIVE_FILE),
             refusal=None if first else _NOT_FIRST,
+            period=trial.get("min_checkpoint_period"),
+            agree=agree,
         )
         self.latest_checkpoint = self._latest(trial.get("start_from"))
         if self.latest_checkpoint is not None:
             self.searcher.length = self.latest_checkpoint.length
+            self.checkpoint.saved_length = self.train.validated_length = self.searcher.length
         self._slice = trial.get("slice_s"), trial.get("slice_length")
         self._began = time.monotonic(), self.searcher.length
 

@@ -22,6 +22,7 @@ from urllib.parse import quote
 VERSION = 1
 FOLDER = "rendezvous"
 LOOPBACK = "127.0.0.1"
+USUAL_PRIORITY = 42
 
 _LARGEST_FILE = 64 * 1024
 _LONGEST_NAME = 120
@@ -46,6 +47,7 @@ class Rendezvous:
         machine: where `pid` and the loopback address mean the driver's own.
         pid_started: tells `pid` from a later process of that number.
         jobs_per_gpu: how many of its trials may share a GPU.
+        priority: the smaller, the sooner workers go to it.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Rendezvous:
     machine: str
     pid_started: int
     jobs_per_gpu: int = 1
+    priority: int = USUAL_PRIORITY
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -66,7 +69,14 @@ class Rendezvous:
 
 
 def publish(
-    home: str, name: str, host: str, port: int, run: str, password_file: str | None = None, jobs_per_gpu: int = 1
+    home: str,
+    name: str,
+    host: str,
+    port: int,
+    run: str,
+    password_file: str | None = None,
+    jobs_per_gpu: int = 1,
+    priority: int = USUAL_PRIORITY,
 ) -> str:
     """Write this process's file and return its path.
 
@@ -78,7 +88,7 @@ def publish(
     pid = os.getpid()
     started = process_started(pid) or 0
     password = os.path.abspath(password_file) if password_file else None
-    entry = Rendezvous(name, host, port, pid, run, time.time(), password, this_machine(), started, jobs_per_gpu)
+    entry = Rendezvous(name, host, port, pid, run, time.time(), password, this_machine(), started, jobs_per_gpu, priority)
     try:
         _make_folders(home, folder)
         _write(folder, path, {"version": VERSION, **asdict(entry)})
@@ -142,7 +152,7 @@ def _write(folder: str, path: str, fields: dict[str, Any]) -> None:
 
 
 def find(home: str, name: str) -> list[Rendezvous]:
-    """Return the drivers of this name, newest first, and remove the files of those that are known to be gone.
+    """Return the drivers of this name, by priority and of equals the newest first, and remove the files of those known to be gone.
 
     Raises:
         RendezvousError: somebody else can write to the folder, so that what lies there is not to be followed.
@@ -160,7 +170,7 @@ def find(home: str, name: str) -> list[Rendezvous]:
     prefix = f"{file_name(name)}."
     paths = [os.path.join(folder, each) for each in names if each.startswith(prefix) and each.endswith(".json")]
     found = [entry for entry in map(_read_live, paths) if entry is not None and entry.name == name]
-    return sorted(found, key=lambda entry: entry.started_s, reverse=True)
+    return sorted(found, key=lambda entry: (entry.priority, -entry.started_s))
 
 
 def _read_live(path: str) -> Rendezvous | None:
@@ -180,7 +190,7 @@ def _read(path: str) -> Rendezvous | None:
         if fields.pop("version") != VERSION:
             return None
         entry = Rendezvous(**fields)
-        if not int(entry.jobs_per_gpu) > 0:
+        if not (int(entry.jobs_per_gpu) > 0 and isinstance(entry.priority, int)):
             return None
         return entry if entry.host and 0 < int(entry.port) < 65536 and entry.started_s > 0 else None
     except (OSError, ValueError, TypeError, KeyError, AttributeError):

@@ -8,11 +8,16 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import sys
 from contextlib import contextmanager, suppress
 from typing import Any, Callable, Iterator
 
 import shadho_checkpoint
+import shadho_worker
 from shadho_checkpoint import ID, Checkpoint, CheckpointError, folder_of
+
+NOT_SAVED = "shadho_worker: checkpoint not saved: "
+"""How a line begins in the log of a trial that raised while it saved a checkpoint."""
 
 
 class Checkpoints:
@@ -20,6 +25,7 @@ class Checkpoints:
 
     Attributes:
         saved: whether this attempt has saved one.
+        saved_length: how far training was at the last one, this attempt's or the one that it goes on from.
     """
 
     def __init__(
@@ -32,6 +38,8 @@ class Checkpoints:
         length: Callable[[], float],
         archive: str | None = None,
         refusal: str | None = None,
+        period: float | None = None,
+        agree: Callable[[bool], Any] = bool,
     ) -> None:
         """Prepare; nothing is made before the first checkpoint.
 
@@ -43,6 +51,8 @@ class Checkpoints:
             length: tells how far training is.
             archive: where the newest checkpoint is also written as one file; None where `root` is the driver's own.
             refusal: why nothing may be saved or deleted here, where that is so.
+            period: how much training there may be from one checkpoint to the next; None for any.
+            agree: gives all processes of the trial the first one's answer.
         """
         self._root = root
         self._trial = trial
@@ -51,10 +61,20 @@ class Checkpoints:
         self._length = length
         self._archive = archive
         self._refusal = refusal
+        self._period = period
+        self._agree = agree
         self._incoming = os.path.join(os.getcwd(), shadho_checkpoint.INCOMING_FILE)
         mine = [int(each.split(".")[2]) for each in shadho_checkpoint.ids(root, trial) if each.split(".")[1] == str(attempt)]
         self._number = max(mine, default=0)
         self.saved = False
+        self.saved_length: float = 0
+
+    def should_save(self) -> bool:
+        """Return whether it is time for a checkpoint: `min_checkpoint_period` of training has gone by since the last one.
+
+        How far training is, `report_progress` of the operation says. The processes of a trial are to ask together.
+        """
+        return bool(self._agree(self._period is not None and self._length() - self.saved_length >= self._period))
 
     @contextmanager
     def store_path(self, metadata: dict[str, Any] | None = None) -> Iterator[tuple[str, str]]:
@@ -77,11 +97,12 @@ class Checkpoints:
             length = (metadata or {}).get("steps_completed", self._length())
             files = shadho_checkpoint.seal(partial, {"id": checkpoint, "length": length, "metadata": metadata or {}})
             os.rename(partial, final)
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(partial, ignore_errors=True)
+            print(f"{NOT_SAVED}{checkpoint}, {shadho_worker.describe(error)[0]}", file=sys.stderr, flush=True)
             raise
         shadho_checkpoint.sync(os.path.dirname(final))
-        self.saved = True
+        self.saved, self.saved_length = True, self._length()
         if self._archive is not None:
             shadho_checkpoint.pack(final, self._archive)
             self._keep_only(checkpoint)

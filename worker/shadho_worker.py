@@ -28,7 +28,8 @@ BATCH_FILE = "batch.json"
 RESULTS_FILE = "results.jsonl"
 OBJECTIVE_FILE = "objective.pkl"
 WORKER_FILE = "shadho_worker.py"
-MODULES = (WORKER_FILE, "shadho_context.py", "shadho_checkpoint.py", "shadho_storage.py", "shadho_distributed.py")
+ENTRYPOINT_FILE = "shadho_entrypoint.py"
+MODULES = (WORKER_FILE, ENTRYPOINT_FILE, "shadho_context.py", "shadho_checkpoint.py", "shadho_storage.py", "shadho_distributed.py")
 
 WIRE_VERSION = 1
 LONGEST_MESSAGE = 500

@@ -48,6 +48,7 @@ class WorkerJob:
         drain_grace_s: how long running trials have to end before the time is over, or when they are drained.
         batch_options: what else the batch system is told, in its own words.
         worker_options: what else `wq_worker` is told.
+        gpu_type: the type of the GPUs, as Slurm calls it; None for any.
 
     Raises:
         OptionError: one of them cannot be.
@@ -65,9 +66,10 @@ class WorkerJob:
     drain_grace_s: int = GRACE_S
     batch_options: tuple[str, ...] = ()
     worker_options: tuple[str, ...] = ()
+    gpu_type: str | None = None
 
     def __post_init__(self) -> None:
-        for text in (self.search, self.worker, self.home, self.logs, *self.batch_options, *self.worker_options):
+        for text in (self.search, self.worker, self.home, self.logs, *self.batch_options, *self.worker_options, self.gpu_type or "any"):
             if not text or not text.isprintable():
                 raise OptionError(f"{text!r} cannot stand in a batch script: it must be a printable text of one line")
         if self.time_s is not None and self.time_s <= self.drain_grace_s + _LEAVE_S:

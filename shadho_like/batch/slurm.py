@@ -34,7 +34,7 @@ def _script(job: WorkerJob) -> str:
         f"#SBATCH --output={shlex.quote(job.logs.replace('%', '%%') + '/%A_%a.log')}",
         "#SBATCH --nodes=1 --ntasks=1",
         f"#SBATCH --cpus-per-task={job.cores}",
-        f"#SBATCH --gres=gpu:{job.gpus}" if job.gpus else None,
+        f"#SBATCH --gres=gpu:{f'{job.gpu_type}:' if job.gpu_type else ''}{job.gpus}" if job.gpus else None,
         f"#SBATCH --mem={job.memory_mb}M" if job.memory_mb else None,
         f"#SBATCH --time={clock(job.time_s)}" if job.time_s else None,
         f"# The worker hears of its end, by time or by preemption, {job.notice_s} s before.",

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from shadho_like.cli.reference import EXPERIMENT
 from shadho_like.cli.said import said_plainly
+from shadho_like.cli.tables import form_options, number, print_rows
 from shadho_like.errors import OptionError, WorldError
 
 if TYPE_CHECKING:
     from shadho_like.journal import JournalReader
 
-_DIRECTORY = click.argument("directory", type=click.Path(path_type=Path))
 _ID = click.argument("checkpoint", metavar="ID")
 _THERE = ("KEPT", "LOST")
+_COLUMNS = ("id", "trial", "attempt", "state", "length", "size", "checksum", "metadata", "metric", "time_s")
 _UNITS = ("B", "KB", "MB", "GB", "TB")
 
 
@@ -27,32 +28,40 @@ def checkpoint_commands() -> None:
 
 
 @checkpoint_commands.command("list")
-@_DIRECTORY
+@EXPERIMENT
 @click.option("--trial", type=click.IntRange(min=0), help="Only those of one trial.")
 @click.option("--all", "everything", is_flag=True, help="Also those that were deleted.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
-def list_checkpoints(directory: Path, trial: int | None, *, everything: bool, as_json: bool) -> None:
-    """Print the checkpoints of the search in DIRECTORY, a line each.
+@form_options
+def list_checkpoints(directory: Path, trial: int | None, form: str | None, *, everything: bool) -> None:
+    """Print the checkpoints of the search EXPERIMENT, a line each.
 
-    Example: shadho checkpoint list experiments/asha_digits
+    Example: shadho checkpoint list experiments/digits
     """
     from shadho_like.journal import JournalReader
 
     with said_plainly(), JournalReader(directory) as journal:
+        if trial is not None:
+            journal.trial(trial)
         found = [_plain(row) for row in journal.checkpoints(trial) if everything or row["state"] in _THERE]
-        metric = journal.config["metric"]
-        for line in map(json.dumps, found) if as_json else _table(found, metric):
-            click.echo(line)
+        shown = {
+            "id": lambda row: row["id"],
+            "trial": lambda row: str(row["trial"]),
+            "length": lambda row: number(row["length"]),
+            journal.config["metric"]: lambda row: number(row["metric"]),
+            "size": lambda row: _size(row["size"]),
+            "state": lambda row: row["state"].lower(),
+        }
+        print_rows(form, found, _COLUMNS, shown)
 
 
 @checkpoint_commands.command()
-@_DIRECTORY
+@EXPERIMENT
 @_ID
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def describe(directory: Path, checkpoint: str, *, as_json: bool) -> None:
     """Print what is known of the checkpoint ID, and whether its files are there as it was saved.
 
-    Example: shadho checkpoint describe experiments/asha_digits 12.1.3
+    Example: shadho checkpoint describe experiments/digits 7.1.1
     """
     from shadho_checkpoint import CheckpointError
 
@@ -73,7 +82,7 @@ def describe(directory: Path, checkpoint: str, *, as_json: bool) -> None:
 
 
 @checkpoint_commands.command()
-@_DIRECTORY
+@EXPERIMENT
 @_ID
 @click.argument("target", type=click.Path(path_type=Path), required=False)
 def download(directory: Path, checkpoint: str, target: Path | None) -> None:
@@ -81,7 +90,7 @@ def download(directory: Path, checkpoint: str, target: Path | None) -> None:
 
     Nothing is copied unless every file is as it was saved.
 
-    Example: shadho checkpoint download experiments/asha_digits 12.1.3 best
+    Example: shadho checkpoint download experiments/digits 7.1.1 best
     """
     from shadho_checkpoint import CheckpointError
 
@@ -109,12 +118,12 @@ def download(directory: Path, checkpoint: str, target: Path | None) -> None:
 
 
 @checkpoint_commands.command()
-@_DIRECTORY
+@EXPERIMENT
 @click.argument("checkpoints", metavar="ID...", nargs=-1, required=True)
 def delete(directory: Path, checkpoints: tuple[str, ...]) -> None:
     """Delete checkpoints. What the search needs to go on stays, and so does everything while its driver runs.
 
-    Example: shadho checkpoint delete experiments/asha_digits 12.1.3 13.1.1
+    Example: shadho checkpoint delete experiments/digits 6.1.1 7.1.1
     """
     from shadho_like import checkpoint as storage
     from shadho_like.checkpoint_policy import CheckpointId
@@ -177,16 +186,6 @@ def _check_dispensable(journal: JournalReader, row: dict[str, Any]) -> None:
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in row.items() if name not in {"line", "number"}}
     return {**kept, "metadata": json.loads(row["metadata"])}
-
-
-def _table(rows: Iterable[dict[str, Any]], metric: str) -> Iterator[str]:
-    cells = [("id", "trial", "length", metric, "size", "state")]
-    for row in rows:
-        value = "" if row["metric"] is None else f"{row['metric']:.6g}"
-        cells.append((row["id"], str(row["trial"]), f"{row['length']:g}", value, _size(row["size"]), row["state"].lower()))
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for line in cells:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
 
 
 def _size(size: float) -> str:

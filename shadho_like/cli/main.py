@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,34 +12,44 @@ import click
 
 from shadho_like import __version__
 from shadho_like.cli.checkpoint import checkpoint_commands
+from shadho_like.cli.completion import completion
 from shadho_like.cli.experiment import experiment_commands
+from shadho_like.cli.reference import EXPERIMENT
 from shadho_like.cli.said import said_plainly
+from shadho_like.cli.tables import form_options, print_table
 from shadho_like.cli.trial import trial_commands
 from shadho_like.cli.workers import worker_commands
 from shadho_like.errors import OptionError
 
 if TYPE_CHECKING:
+    from shadho_like.experiment_config import SearcherConfig
     from shadho_like.preview import Preview
+    from shadho_like.space import Space
     from shadho_like.trial import Trial
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(__version__, prog_name="shadho")
 def cli() -> None:
-    """Look at a hyperparameter search, running or done, and steer it."""
+    """Look at a hyperparameter search, running or done, and steer it.
+
+    EXPERIMENT is the directory of a search, or its id (see shadho experiment list), or the beginning of its id. Exit statuses: 0 done, 1
+    the machine, the file system or the cluster refused, 2 the command is wrong; shadho experiment wait has more.
+    """
 
 
 cli.add_command(checkpoint_commands)
+cli.add_command(completion)
 cli.add_command(experiment_commands)
 cli.add_command(trial_commands)
 cli.add_command(worker_commands)
 
 
 @cli.command()
-@click.argument("directory", type=click.Path(path_type=Path))
+@EXPERIMENT
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(directory: Path, *, as_json: bool) -> None:
-    """Print where the search in DIRECTORY stands.
+    """Print where the search EXPERIMENT stands.
 
     Example: shadho status experiments/sin
     """
@@ -50,6 +60,8 @@ def status(directory: Path, *, as_json: bool) -> None:
         best = journal.best(smaller_is_better=config["smaller_is_better"])
         value = {
             "name": config["name"],
+            "description": journal.about.get("description", ""),
+            "labels": journal.about.get("labels", []),
             "phase": journal.phase.value,
             "driver": journal.driver(),
             "trials": journal.counts(),
@@ -61,11 +73,10 @@ def status(directory: Path, *, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--csv", "form", flag_value="csv", help="Print comma-separated values, a column for each hyperparameter.")
-@click.option("--json", "form", flag_value="json", help="Print one JSON object a line.")
+@EXPERIMENT
+@form_options
 def trials(directory: Path, form: str | None) -> None:
-    """Print the trials of the search in DIRECTORY, a line each.
+    """Print the trials of the search EXPERIMENT, a line each; as comma-separated values with a column for each hyperparameter.
 
     Example: shadho trials experiments/sin --csv > trials.csv
     """
@@ -80,7 +91,8 @@ def trials(directory: Path, form: str | None) -> None:
             for row in rows(journal.trials, metric):
                 click.echo(json.dumps(row))
         else:
-            _print_table(journal.trials(), metric)
+            head = ("trial", "state", metric, "hyperparameters", "attempts", "seconds", "host", "failure")
+            print_table(head, map(_cells, journal.trials()))
 
 
 @cli.command("preview-search")
@@ -92,22 +104,38 @@ def trials(directory: Path, form: str | None) -> None:
 def preview_search(config: Path, workers: int, seconds: float, max_trials: int | None, *, as_json: bool) -> None:
     """Print how many trials the search in CONFIG would train how long, and the time that takes. Nothing is run.
 
+    CONFIG is a file, or the directory or id of an experiment that is there.
+
     Example: shadho preview-search asha.yaml --workers 8 --seconds 90
     """
     from shadho_like import searcher
-    from shadho_like.experiment_config import read_config
     from shadho_like.preview import preview
 
     with said_plainly():
-        wanted = read_config(config)
-        chosen = wanted.searcher
-        method = chosen.create(wanted.space, seed=0)
+        chosen, space = _search_of(config)
+        method = chosen.create(space, seed=0)
         if max_trials is None and searcher.takes_key(chosen.name, "max_trials") and chosen.keys.get("max_trials") is None:
             message = f"{config}: {chosen.name} has no end of its own: give searcher.max_trials there, or --max-trials here"
             raise OptionError(message)
         seen = preview(method, workers=workers, unit_s=seconds, max_trials=max_trials)
         value = {"searcher": chosen.name, "trials": seen.reached, "length": seen.total, "work_s": seen.work_s, "took_s": seen.took_s}
         click.echo(json.dumps(value) if as_json else "\n".join(_preview_lines(chosen.name, seen)))
+
+
+def _search_of(reference: Path) -> tuple[SearcherConfig, Space]:
+    """Return the search method and the space of a configuration, or of an experiment that is there."""
+    from shadho_like.experiment_config import SearcherConfig, read_config
+    from shadho_like.journal import JournalReader
+    from shadho_like.known_experiments import find_experiment, find_known
+    from shadho_like.space import Space
+
+    if not reference.is_dir() and (reference.exists() or find_known(str(reference)) is None):
+        wanted = read_config(reference)
+        return wanted.searcher, wanted.space
+    with JournalReader(find_experiment(str(reference))) as journal:
+        held = journal.config
+    method = held["method"]
+    return SearcherConfig(method["name"], held["metric"], held["smaller_is_better"], method["keys"]), Space.from_json(held["space"])
 
 
 def main() -> None:
@@ -120,6 +148,7 @@ def _status_lines(value: dict[str, Any]) -> Iterator[str]:
     who = f" (process {driver['pid']} on {driver['host']})" if driver else ""
     phase = "" if value["phase"] == "ACTIVE" else f", {value['phase'].lower()}"
     yield f"{value['name']}: {'not running' if driver is None else 'running'}{who}{phase}"
+    yield from filter(None, (value["description"], f"labels: {', '.join(value['labels'])}" if value["labels"] else ""))
     yield "trials: " + (", ".join(f"{count} {state.lower()}" for state, count in sorted(value["trials"].items())) or "none yet")
     if value["lost_attempts"]:
         yield f"attempts lost to machines and run again: {value['lost_attempts']}"
@@ -142,16 +171,6 @@ def _hours(seconds: float) -> str:
     return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"
 
 
-def _print_table(trials: Iterable[Trial], metric: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("trial", "state", metric, "hyperparameters", "attempts", "seconds", "host", "failure", box=None, pad_edge=False)
-    for trial in trials:
-        table.add_row(*_cells(trial))
-    Console(markup=False, emoji=False, highlight=False, width=None if sys.stdout.isatty() else 10_000).print(table)
-
-
 def _cells(trial: Trial) -> Iterator[str]:
     from shadho_like.space import flatten
 
@@ -165,3 +184,7 @@ def _cells(trial: Trial) -> Iterator[str]:
 
 def _short(value: Any) -> str:
     return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    main()

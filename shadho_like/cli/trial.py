@@ -9,21 +9,23 @@ from typing import Any
 
 import click
 
-from shadho_like.cli.said import said_plainly
+from shadho_like.cli.logs import trial_logs
+from shadho_like.cli.reference import EXPERIMENT, NUMBER
+from shadho_like.cli.said import harmless, said_plainly
 from shadho_like.events import Action
-
-_DIRECTORY = click.argument("directory", type=click.Path(path_type=Path))
-_NUMBER = click.argument("number", type=click.IntRange(min=0))
 
 
 @click.group("trial")
 def trial_commands() -> None:
-    """Look at one trial of a search, or end it."""
+    """Look at one trial of a search, take its files out, or end it."""
+
+
+trial_commands.add_command(trial_logs)
 
 
 @trial_commands.command()
-@_DIRECTORY
-@_NUMBER
+@EXPERIMENT
+@NUMBER
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def explain(directory: Path, number: int, *, as_json: bool) -> None:
     """Tell the story of trial NUMBER: why it was created, promoted, stopped, retried, lost, with times.
@@ -37,18 +39,18 @@ def explain(directory: Path, number: int, *, as_json: bool) -> None:
         journal.trial(number)
         for moment in story(journal, number):
             when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment.time_s))
-            click.echo(json.dumps(moment.to_json()) if as_json else f"{when}  {moment.text}")
+            click.echo(json.dumps(moment.to_json()) if as_json else f"{when}  {harmless(moment.text)}")
 
 
 @trial_commands.command()
-@_DIRECTORY
-@_NUMBER
+@EXPERIMENT
+@NUMBER
 def kill(directory: Path, number: int) -> None:
     """End trial NUMBER at once; the search goes on without it.
 
     Example: shadho trial kill experiments/sin 7
     """
-    from shadho_like.cli.experiment import ask
+    from shadho_like.cli.steering import ask
     from shadho_like.errors import OptionError
     from shadho_like.journal import JournalReader
 
@@ -61,8 +63,8 @@ def kill(directory: Path, number: int) -> None:
 
 
 @trial_commands.command()
-@_DIRECTORY
-@_NUMBER
+@EXPERIMENT
+@NUMBER
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def describe(directory: Path, number: int, *, as_json: bool) -> None:
     """Print what is known of trial NUMBER, with its attempts.
@@ -86,7 +88,28 @@ def describe(directory: Path, number: int, *, as_json: bool) -> None:
             "failure": found.failure.to_json() if found.failure else None,
             "attempts": attempts,
         }
-        click.echo(json.dumps(value) if as_json else "\n".join(_lines(value)))
+        click.echo(json.dumps(value) if as_json else "\n".join(map(harmless, _lines(value))))
+
+
+@trial_commands.command()
+@EXPERIMENT
+@NUMBER
+@click.argument("target", type=click.Path(path_type=Path), required=False)
+def download(directory: Path, number: int, target: Path | None) -> None:
+    """Copy what is kept of trial NUMBER to the new folder TARGET, by default trial-NUMBER.
+
+    In it, `output` has the output files and logs, `best` and `latest` the checkpoints with the best metric and of the last moment.
+
+    Example: shadho trial download experiments/digits 7 best-trial
+    """
+    from shadho_like.trial_files import copy_trial
+
+    target = target or Path(f"trial-{number}")
+    with said_plainly():
+        copied = copy_trial(directory, number, target)
+        held = [f"{len(copied.files)} files" if len(copied.files) != 1 else "1 file"]
+        held += [f"{what} checkpoint {which}" for what, which in (("best", copied.best), ("latest", copied.latest)) if which]
+        click.echo(f"{target}: {', '.join(held)}")
 
 
 def _lines(value: dict[str, Any]) -> list[str]:

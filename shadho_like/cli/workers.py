@@ -21,11 +21,12 @@ def worker_commands() -> None:
 
 
 @worker_commands.command()
-@click.option("--batch", "system_name", required=True, type=click.Choice(list(SYSTEMS)), help="The batch system.")
-@click.option("--name", "search", required=True, help="The driver's config.workqueue.name.")
-@click.option("-n", "--count", type=click.IntRange(min=1), default=1, show_default=True, help="How many workers.")
-@click.option("--gpus", type=click.IntRange(min=0), default=0, show_default=True, help="GPUs of each worker.")
-@click.option("--cores", type=click.IntRange(min=1), default=1, show_default=True, help="Processor cores of each worker.")
+@click.option("--config", type=click.Path(path_type=Path), help="An experiment's YAML: its slurm or pbs section, and what its trials need.")
+@click.option("--batch", "system_name", type=click.Choice(list(SYSTEMS)), help="The batch system.  [default: the config's]")
+@click.option("--name", "search", help="The driver's config.workqueue.name.  [default: the config's name]")
+@click.option("-n", "--count", type=click.IntRange(min=1), help="How many workers.  [default: the config's, else 1]")
+@click.option("--gpus", type=click.IntRange(min=0), help="GPUs of each worker.  [default: the config's, else 0]")
+@click.option("--cores", type=click.IntRange(min=1), help="Processor cores of each worker.  [default: the config's, else 1]")
 @click.option("--memory", help="Memory of each worker, such as 16G.  [default: the queue's]")
 @click.option("--time", "time_limit", help="How long each worker may stay: minutes, 4:00:00 or 2-12.  [default: the queue's]")
 @click.option("--drain-grace", type=click.IntRange(min=1), help="Seconds that trials have to end before the time is over.  [default: 60]")
@@ -34,11 +35,12 @@ def worker_commands() -> None:
 @click.option("--dry-run", is_flag=True, help="Print the script, and submit nothing.")
 @click.argument("batch_options", nargs=-1, metavar="[-- BATCH OPTIONS]")
 def submit(
-    system_name: str,
-    search: str,
-    count: int,
-    gpus: int,
-    cores: int,
+    config: Path | None,
+    system_name: str | None,
+    search: str | None,
+    count: int | None,
+    gpus: int | None,
+    cores: int | None,
     memory: str | None,
     time_limit: str | None,
     drain_grace: int | None,
@@ -51,25 +53,30 @@ def submit(
     """Put workers for the search NAME into the queue, and print their ids. What follows `--` goes into the script.
 
     Example: shadho workers submit --batch slurm --name digits -n 10 --gpus 1 --cores 8 --time 4:00:00 -- --partition=gpu
+
+    Example: shadho workers submit --config asha.yaml
     """
     from shadho_like.batch import record, workers
     from shadho_like.batch.base import GRACE_S, WorkerJob, read_clock, read_memory
+    from shadho_like.cli.wanted_workers import wanted_of
     from shadho_like.paths import shadho_home
 
     with said_plainly():
-        system = workers.system_of(system_name)
+        wanted = wanted_of(config, system_name, search)
+        system, search, kind = workers.system_of(wanted.system), wanted.search, wanted.kind
         job = WorkerJob(
             search=search,
-            count=count,
+            count=count or kind.workers,
             worker=worker or _wq_worker(),
             home=str(shadho_home().absolute()),
             logs=str(record.folder(search).absolute() / "logs"),
-            gpus=gpus,
-            cores=cores,
-            memory_mb=read_memory(memory) if memory else None,
-            time_s=read_clock(time_limit) if time_limit else None,
+            gpus=kind.gpus if gpus is None else gpus,
+            cores=cores or kind.cores,
+            memory_mb=read_memory(memory) if memory else kind.memory_mb,
+            time_s=read_clock(time_limit) if time_limit else kind.time_s,
             drain_grace_s=drain_grace or GRACE_S,
-            batch_options=batch_options,
+            batch_options=(*kind.options, *batch_options),
+            gpu_type=kind.gpu_type,
             worker_options=worker_options,
         )
         if dry_run:

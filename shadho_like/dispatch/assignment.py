@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -116,10 +117,15 @@ class Assignment:
             self._queued[attempt.compute_class or ""].pop(attempt_id, None)
             self.times.ended(attempt_id, time_s, counts=counts)
 
-    def assign(self, classes: Sequence[Capacity], now_s: float) -> Orders:
+    def assign(self, classes: Sequence[Capacity], now_s: float, most: float = math.inf) -> Orders:
         """Give attempts to the classes that want some, those first that could begin with most of them at once.
 
-        Where none is left and a class could begin at once, it takes what waits for another.
+        Where none is left, or no more may go, and a class could begin at once, it takes what waits for another.
+
+        Args:
+            classes: what each can take.
+            now_s: the time.
+            most: how many more attempts may go, besides those that are recalled.
         """
         recalled = [attempt for each in classes if not (each.slots or each.room) for attempt in self._queued[each.name].values()]
         for attempt in recalled:
@@ -128,7 +134,8 @@ class Assignment:
         room = {each.name: each.room for each in classes if each.room > 0}
         idle = {each.name: each.idle for each in classes}
         submitted: list[Attempt] = []
-        while room and self._attempts:
+        most += len(recalled)
+        while room and self._attempts and len(submitted) < most:
             name = max(room, key=lambda name: (idle[name], room[name]))
             leaf = self._rule.choose(name, self._waits(), now_s)
             if leaf is None:
@@ -139,7 +146,8 @@ class Assignment:
             room[name] -= 1
             if not room[name]:
                 del room[name]
-        taken = [] if self._attempts else [attempt for name in idle for attempt in self._taken_over(name, idle)]
+        free = self._attempts and len(submitted) < most
+        taken = [] if free else [attempt for name in idle for attempt in self._taken_over(name, idle)]
         return Orders(tuple(attempt.id for attempt in (*recalled, *taken)), (*submitted, *taken))
 
     def _waits(self) -> dict[str, int]:

@@ -111,7 +111,8 @@ class CallableSlots(Slots):
             log=str(worker.log),
             make_folder=self._has_folders,
             copies=tuple((str(file.local), file.remote) for file in launch.input_files),
-            env=self.gpus.take(number),
+            env={**launch.environment, **self.gpus.take(number)},
+            nice=launch.nice,
         )
         self._workers[number] = worker
         self.supervision.run(task, worker.descriptors())

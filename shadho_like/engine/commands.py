@@ -56,7 +56,7 @@ class CommandSlots(Slots):
         assert launch.checkpoints is not None
         self._checkpoints = launch.checkpoints
         checkpoint.make_root(launch.checkpoints)
-        self._path = search_path(launch.paths.sandboxes)
+        self._path = search_path(launch.paths.sandboxes, launch.environment.get("PATH"))
         inputs = [(str(file.local), file.remote) for file in launch.input_files]
         self._copies = (*inputs, *((str(path), path.name) for path in sandbox.worker_modules()))
 
@@ -98,6 +98,7 @@ class CommandSlots(Slots):
             copies=(*self._copies, *self._archive(attempts[0])),
             files={name: data.decode() for name, data in sandbox.attempt_files(launch, attempts).items()},
             env={**self._environment(folder), **self.gpus.take(number)},
+            nice=launch.nice,
             disk_bytes=disk_mb * _MIB if disk_mb else None,
         )
         self.supervision.run(task)
@@ -111,8 +112,9 @@ class CommandSlots(Slots):
 
     def _environment(self, folder: Path) -> dict[str, str]:
         """Let the command find the worker module and this Python; what it prints is in its log even if it is killed."""
-        modules = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
-        return {"PATH": self._path, "PYTHONPATH": modules, "PYTHONUNBUFFERED": "1"}
+        given = self.launch.environment
+        modules = os.pathsep.join(filter(None, (str(folder), given.get("PYTHONPATH", os.environ.get("PYTHONPATH")))))
+        return {**given, "PATH": self._path, "PYTHONPATH": modules, "PYTHONUNBUFFERED": "1"}
 
     def cancel(self, attempts: frozenset[AttemptId]) -> None:
         """Kill attempts; the rest of a batch goes on."""
@@ -227,8 +229,11 @@ def end_failure(report: Ended, log: Path) -> Failure | None:
     return failure
 
 
-def search_path(sandboxes: Path) -> str:
-    """Return a PATH on which `python` is this Python; where no program has that name beside it, one is made in `sandboxes`."""
+def search_path(sandboxes: Path, given: str | None = None) -> str:
+    """Return a PATH on which `python` is this Python; where no program has that name beside it, one is made in `sandboxes`.
+
+    The rest of it is the `given` one, else this process's.
+    """
     directory = Path(sys.executable).parent
     if shutil.which("python", path=str(directory)) is None:
         directory = sandboxes / "bin"
@@ -236,4 +241,4 @@ def search_path(sandboxes: Path) -> str:
         program = directory / "python"
         program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n', encoding="utf-8")
         program.chmod(0o755)
-    return os.pathsep.join((str(directory), os.environ.get("PATH") or os.defpath))
+    return os.pathsep.join((str(directory), given or os.environ.get("PATH") or os.defpath))

@@ -52,6 +52,9 @@ class InProcessEngine:
         if launch.output_files:
             message = "output files are fetched from a trial's folder, and in this process there is none: leave workers=0 out"
             raise OptionError(message)
+        if launch.environment:
+            message = "trials that run in this process have its environment: leave out either environment or workers=0"
+            raise OptionError(message)
         self._launch = launch
 
     def now(self) -> float:

@@ -131,6 +131,7 @@ def _begin(task: dict[str, Any], descriptors: Sequence[int], become: Become) -> 
         for standard, source in enumerate((os.open(os.devnull, os.O_RDONLY), log, log)):
             os.dup2(source, standard)
         os.chdir(task["folder"])
+        os.nice(task["nice"])
         become(task, descriptors)
     except OSError as error:
         print(f"shadho_like: {task['argv'][0]} cannot be started: {error}", file=sys.stderr, flush=True)

@@ -34,6 +34,7 @@ class Task:
         copies: (path here, relative path there) of files and folders that are copied into it first.
         files: small files to write into it, by name.
         env: what differs from the driver's environment.
+        nice: by how much its processes yield to others, 0 to 19.
         disk_bytes: how much room the folder may take; None for any.
     """
 
@@ -45,6 +46,7 @@ class Task:
     copies: tuple[tuple[str, str], ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
+    nice: int = 0
     disk_bytes: int | None = None
 
 

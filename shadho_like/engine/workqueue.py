@@ -33,6 +33,7 @@ from shadho_like.engine.workqueue_options import WorkQueueOptions
 from shadho_like.engine.workqueue_process import ManagerProcess
 from shadho_like.errors import EngineError
 from shadho_like.events import AttemptFinished, AttemptLost, AttemptReported, AttemptStarted
+from shadho_like.launch import USUAL_PRIORITY
 from shadho_like.reports import Lost
 from shadho_like.resources import Capacity
 from shadho_like.trial import Attempt, AttemptId, Failure, FailureKind
@@ -128,6 +129,7 @@ class WorkQueueEngine:
             run_id=self._run,
             password_file=password_file,
             jobs_per_gpu=self._opened.resources.jobs_per_gpu,
+            priority=self._opened.priority or USUAL_PRIORITY,
         )
 
     @property

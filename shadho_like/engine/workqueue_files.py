@@ -143,7 +143,8 @@ class TaskFiles:
             folder.joinpath(_ARCHIVE_LINK).symlink_to(archive)
             order["inputs"] = [[f"{folder.name}/{_ARCHIVE_LINK}", shadho_checkpoint.INCOMING_FILE]]
         limit_s = self._launch.trial_timeout_s
-        return order if limit_s is None else {**order, "environment": {TIME_LIMIT: str(math.ceil(limit_s * len(attempts)))}}
+        limit = {} if limit_s is None else {TIME_LIMIT: str(math.ceil(limit_s * len(attempts)))}
+        return {**order, "environment": {**self._launch.environment, **limit}}
 
     def incoming(self, attempts: Sequence[Attempt]) -> Incoming:
         """Return the checkpoint that travels to a task's trial; trials that share a task have none."""

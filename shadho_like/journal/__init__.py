@@ -3,7 +3,18 @@ of readers. The journal stores turns without understanding them.
 """
 
 from shadho_like.journal.reader import JournalReader, copy_journal
-from shadho_like.journal.schema import CHECKPOINT_ROOT, FORMAT, UNANSWERED, Record, dump_operations
+from shadho_like.journal.schema import CHECKPOINT_ROOT, EXPERIMENT_ID, FORMAT, UNANSWERED, Record, dump_operations
 from shadho_like.journal.writer import Journal, MethodRow
 
-__all__ = ["CHECKPOINT_ROOT", "FORMAT", "UNANSWERED", "Journal", "JournalReader", "MethodRow", "Record", "copy_journal", "dump_operations"]
+__all__ = [
+    "CHECKPOINT_ROOT",
+    "EXPERIMENT_ID",
+    "FORMAT",
+    "UNANSWERED",
+    "Journal",
+    "JournalReader",
+    "MethodRow",
+    "Record",
+    "copy_journal",
+    "dump_operations",
+]

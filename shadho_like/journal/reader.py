@@ -18,6 +18,7 @@ from shadho_like.phase import Phase
 from shadho_like.trial import Trial
 
 _REPORTED_SINCE = 2
+_LARGEST = 2**63 - 1
 
 
 class JournalReader:
@@ -53,6 +54,12 @@ class JournalReader:
         with schema.refusals(self._paths.journal):
             return schema.read_config(self._db, self._paths.journal)
 
+    @property
+    def id(self) -> str | None:
+        """The experiment's id; None where no driver has given it one yet."""
+        row = next(iter(self._rows("SELECT value FROM meta WHERE key = ?", schema.EXPERIMENT_ID)), None)
+        return str(row[0]) if row else None
+
     def _rows(self, query: str, *values: Any) -> list[Any]:
         """Return what a query finds.
 
@@ -71,7 +78,15 @@ class JournalReader:
     @property
     def command(self) -> dict[str, Any] | None:
         """How its driver was last started: `argv` and the folder `cwd`; None where that is not known."""
-        row = self._db.execute("SELECT value FROM meta WHERE key = 'command'").fetchone()
+        return self._kept("command")
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What its driver last said of it: `description`, `labels`, and `config`, its configuration, where it was begun with one."""
+        return self._kept("about") or {}
+
+    def _kept(self, name: str) -> dict[str, Any] | None:
+        row = next(iter(self._rows("SELECT value FROM meta WHERE key = ?", name)), None)
         return json.loads(row[0]) if row else None
 
     def counts(self) -> dict[str, int]:
@@ -109,20 +124,27 @@ class JournalReader:
         Raises:
             OptionError: there is none with this number.
         """
-        row = self._db.execute("SELECT * FROM trials WHERE number = ?", (number,)).fetchone()
+        row = self._db.execute("SELECT * FROM trials WHERE number = ?", (min(number, _LARGEST),)).fetchone()
         if row is None:
             count = self._db.execute("SELECT count(*) FROM trials").fetchone()[0]
             message = f"there is no trial {number}; {f'their numbers are 0 to {count - 1}' if count else 'there is none yet'}"
             raise OptionError(message)
         return schema.trial_from_row(row)
 
-    def records(self) -> Iterator[Record]:
-        """Yield all turns in order, as they were written. Pages are read one by one, as for `trials`."""
-        after = 0
+    def records(self, after: int = 0) -> Iterator[Record]:
+        """Yield the turns with numbers above `after` in order, as they were written. Pages are read one by one, as for `trials`."""
         query = "SELECT number, event, operations FROM turns WHERE number > ? ORDER BY number LIMIT 1000"
         while page := self._db.execute(query, (after,)).fetchall():
             yield from (Record(*row) for row in page)
             after = page[-1][0]
+
+    def last_turn(self) -> int:
+        """Return the number of the last turn."""
+        return int(self._rows("SELECT coalesce(max(number), 0) FROM turns")[0][0])
+
+    def running_trials(self) -> set[int]:
+        """Return the numbers of the trials of which an attempt runs."""
+        return {number for (number,) in self._rows("SELECT number FROM trials WHERE state = 'RUNNING'")}
 
     def attempts(self, trial: int) -> list[dict[str, Any]]:
         """Return a trial's attempts, oldest first, as column name to value."""

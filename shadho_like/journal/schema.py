@@ -23,6 +23,9 @@ FORMAT = 2
 CHECKPOINT_ROOT = "checkpoint_root"
 """Under this name `meta` has the folder of the checkpoints, where that is not in the experiment's directory."""
 
+EXPERIMENT_ID = "id"
+"""Under this name `meta` has the experiment's id."""
+
 BUSY_S = 60.0
 RESTORE = "restore it from a copy, or begin again in another directory"
 SCHEMA = """

@@ -184,10 +184,10 @@ class Journal:
         with schema.refusals(self._path), _transaction(self._db):
             self._db.execute("INSERT OR REPLACE INTO turns VALUES (?, ?, ?, ?)", schema.unanswered_row(number, event))
 
-    def keep_command(self, command: Mapping[str, Any]) -> None:
-        """Keep how the driver was started, so that it can be started again."""
+    def keep(self, name: str, value: Mapping[str, Any]) -> None:
+        """Keep what is no part of the search: `command`, how the driver was started, or `about`, what people want to know of it."""
         with schema.refusals(self._path), _transaction(self._db):
-            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('command', ?)", (schema.dump(command),))
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, schema.dump(value)))
 
     def append(self, turns: Sequence[Turn], method: Sequence[MethodRow] = (), run_times: Sequence[Any] = ()) -> None:
         """Write turns and what they changed in one transaction; they are safe on the disk when this returns.

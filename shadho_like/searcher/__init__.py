@@ -31,6 +31,7 @@ __all__ = [
     "Shutdown",
     "ValidateAfter",
     "create",
+    "own_keys",
     "takes_key",
 ]
 
@@ -69,6 +70,9 @@ def __getattr__(name: str) -> Any:
     return lookup("name", name, _RUNNERS)
 
 
+_GIVEN = ("space", "seed", "smaller_is_better")
+
+
 def create(name: str, space: Any, *, seed: int | None = None, smaller_is_better: bool = True, **keys: Any) -> BuiltInMethod:
     """Return the built-in search method of that name over `space`, with its own keys.
 
@@ -99,6 +103,17 @@ def create(name: str, space: Any, *, seed: int | None = None, smaller_is_better:
     made: BuiltInMethod = method(**{key: value for key, value in given.items() if key in parameters}, **keys)
     made.recipe = recipe
     return made
+
+
+def own_keys(name: str) -> dict[str, bool]:
+    """Return the keys of a built-in method, and whether it cannot do without.
+
+    Raises:
+        OptionError: there is no such method.
+    """
+    parameters = inspect.signature(lookup("search method", name, METHODS)).parameters
+    own = {key: parameter for key, parameter in parameters.items() if key not in _GIVEN}
+    return {key: parameter.default is parameter.empty and key != "sampler" for key, parameter in own.items()}
 
 
 def takes_key(name: str, key: str) -> bool:

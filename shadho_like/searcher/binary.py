@@ -17,6 +17,7 @@ from shadho_like.errors import OptionError
 from shadho_like.operations import Close, Create, ExitedReason, Operation, ValidateAfter
 from shadho_like.searcher.base import BuiltInMethod, SearcherState
 from shadho_like.searcher.bisection import Bisection
+from shadho_like.searcher.options import check_counts
 from shadho_like.searcher.samplers import Sampler
 from shadho_like.trial import Hyperparameters, Json, RequestId
 
@@ -90,6 +91,7 @@ class BinarySearch(BuiltInMethod):
         max_length: int = 1,
         max_concurrent_trials: int = 16,
     ) -> None:
+        _check(prop, sweep_props, max_inconclusive=max_inconclusive, max_length=max_length, max_concurrent_trials=max_concurrent_trials)
         self._low, self._high = _bounds(range, precision, scale)
         self._whole = all(isinstance(value, int) for value in (*range, precision)) and scale == "linear"
         self._log = scale == "log"
@@ -254,11 +256,24 @@ class BinarySearch(BuiltInMethod):
         self._wave = value["wave"]
 
 
+def _check(prop: Any, sweep_props: Any, **counts: Any) -> None:
+    """Raise OptionError for the first of the other options that cannot be."""
+    check_counts("the binary search", **counts)
+    if not isinstance(prop, str) or not all(prop.split(".")):
+        message = f"prop of the binary search is the dotted name of a hyperparameter, as in 'data.size', not {prop!r}"
+        raise OptionError(message)
+    sweeps = sweep_props if isinstance(sweep_props, Mapping) else {None: None} if sweep_props is not None else {}
+    if not all(isinstance(name, str) and isinstance(values, Sequence) and not isinstance(values, str) for name, values in sweeps.items()):
+        message = f"sweep_props of the binary search are lists of values by name, as in {{'depth': [2, 4]}}, not {sweep_props!r}"
+        raise OptionError(message)
+
+
 def _bounds(values: Sequence[float], precision: float, scale: str) -> tuple[float, float]:
     if scale not in _SCALES:
         message = f"scale of the binary search is one of {', '.join(_SCALES)}, not {scale!r}"
         raise OptionError(message)
-    if isinstance(values, str) or len(values) != 2 or not all(_is_number(value) for value in values) or not values[0] < values[1]:
+    pair = isinstance(values, Sequence) and len(values) == 2 and all(_is_number(value) for value in values)
+    if not pair or not values[0] < values[1]:
         message = f"range of the binary search is its lowest and its highest value, as in (10, 100), not {values!r}"
         raise OptionError(message)
     if scale == "log" and values[0] <= 0:

@@ -51,7 +51,8 @@ def _domain(value: Mapping[str, Any], path: str, faults: list[SpaceError]) -> An
     except (TypeError, ValueError) as error:
         fault = str(error)
     if fault is not None:
-        faults.append(SpaceError(path, fault))
+        first = fault.partition(" ")[0]
+        faults.append(SpaceError(f"{path}.{first}" if first in value else path, fault))
         return Constant(None)
     return domain
 
@@ -68,6 +69,7 @@ def _key_faults(kind: str, make: Callable[..., Domain], value: Mapping[str, Any]
 
 def _int(minval: Any, maxval: Any, count: int | None = None) -> Domain:
     """Return whole numbers from minval to maxval, both included."""
+    _check_order(minval, maxval)
     whole = isinstance(maxval, int) and not isinstance(maxval, bool)
     return RandInt(minval, maxval + 1 if whole else maxval, 1, count)
 
@@ -77,13 +79,22 @@ def _log(minval: Any, maxval: Any, base: float = 10.0, count: int | None = None)
     if isinstance(base, bool) or not isinstance(base, int | float) or not 1 < base < math.inf:
         message = f"base must be a number above 1, not {base!r}"
         raise ValueError(message)
+    _check_order(minval, maxval)
     scale = math.log10(base)
     numbers = all(isinstance(bound, int | float) and not isinstance(bound, bool) for bound in (minval, maxval))
     return Power("log10", Uniform(minval * scale, maxval * scale, count) if numbers else Uniform(minval, maxval, count))
 
 
 def _double(minval: Any, maxval: Any, count: int | None = None) -> Domain:
+    _check_order(minval, maxval)
     return Uniform(minval, maxval, count)
+
+
+def _check_order(minval: Any, maxval: Any) -> None:
+    numbers = all(isinstance(bound, int | float) and not isinstance(bound, bool) for bound in (minval, maxval))
+    if numbers and minval > maxval:
+        message = f"minval must not be above maxval, as {minval} is above {maxval}"
+        raise ValueError(message)
 
 
 def _categorical(vals: Any) -> Domain:

@@ -80,7 +80,7 @@ def test_trials_for_a_person(directory: Path) -> None:
 def test_no_such_experiment(tmp_path: Path) -> None:
     for command in ("status", "trials"):
         said = shadho(command, tmp_path / "nowhere")
-        assert (said.returncode, said.stdout) == (1, "")
+        assert (said.returncode, said.stdout) == (2, "")
         assert said.stderr == f"error: there is no experiment in {tmp_path}/nowhere: it has no journal.sqlite\n"
 
 

@@ -201,6 +201,18 @@ def test_a_class_that_could_begin_takes_what_waits_for_another() -> None:
     assert assignment.news() == []
 
 
+def test_no_more_go_than_may_and_an_idle_class_takes_what_waits_for_another() -> None:
+    assignment = Assignment(lambda _: "all")
+    assignment.add([Attempt(AttemptId(number, 1), {}, 0) for number in range(5)])
+    first = assignment.assign([Capacity("gpu", 0, 9, 0), Capacity("cpu", 0, 0, 0)], 0.0, 2)
+    assert [attempt.compute_class for attempt in first.submitted] == ["gpu", "gpu"]
+    second = assignment.assign([Capacity("gpu", 0, 7, 0), Capacity("cpu", 1, 2, 1)], 1.0, 0)
+    assert [(attempt.id, attempt.compute_class) for attempt in second.submitted] == [(AttemptId(1, 1), "cpu")]
+    assert second.recalled == (AttemptId(1, 1),)
+    third = assignment.assign([Capacity("gpu", 0, 0, 0), Capacity("cpu", 1, 9, 0)], 2.0, 1)
+    assert (third.recalled, len(third.submitted)) == ((AttemptId(0, 1),), 2)
+
+
 def test_failures_say_nothing_about_run_times_but_for_the_time_limit() -> None:
     for kind, counted in ((FailureKind.ERROR, 0), (FailureKind.TIME_LIMIT, 1)):
         assignment = Assignment(lambda _: "all")

@@ -74,7 +74,7 @@ class Search:
         def metric(hparams: Mapping[str, Any], length: int) -> float:
             x = float(hparams["x"])
             if self.method == "binary":
-                return 1.0 if x < 0.637 else 0.0
+                return 1.0 if x > 0.637 else 0.0
             return float("nan") if int(x * 1e6) % 17 == 0 else abs(x - 0.3) * (1 + 1 / length) + int(hparams["n"]) / 100
 
         def duration(hparams: Mapping[str, Any], length: int, compute_class: str = "") -> float:

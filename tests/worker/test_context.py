@@ -76,6 +76,29 @@ def test_what_a_script_sees_and_reports(start: Callable[..., Context], sandbox: 
     assert events(sandbox, "training") == [{"kind": "training", "steps_completed": 2, "metrics": {"loss": 0.5}}]
 
 
+def test_it_is_time_for_a_checkpoint_and_for_a_validation(start: Callable[..., Context]) -> None:
+    periods = {"length": 9, "min_checkpoint_period": 3, "min_validation_period": 2}
+
+    def asked(context: Context) -> list[tuple[int, bool, bool]]:
+        said = []
+        for operation in context.searcher.operations():
+            for step in range(int(context.searcher.length) + 1, 6 if context.trial.attempt == 1 else 9):
+                operation.report_progress(step)
+                due = context.checkpoint.should_save(), context.train.should_validate()
+                said.append((step, *due))
+                if due[0]:
+                    save(context, "state", steps_completed=step)
+                if due[1]:
+                    context.train.report_validation_metrics(step, {"loss": 1})
+            operation.report_completed(1)
+        return said
+
+    assert asked(start(**periods)) == [(1, False, False), (2, False, True), (3, True, False), (4, False, True), (5, False, False)]
+    # What was done before the checkpoint counts in the next attempt, and what came after it does not.
+    assert asked(start(**periods, attempt=2)) == [(4, False, False), (5, False, True), (6, True, False), (7, False, True), (8, False, False)]
+    assert not any(due for _, *both in asked(start(attempt=1)) for due in both)
+
+
 def test_calls_out_of_order_are_said(start: Callable[..., Context]) -> None:
     context = start()
     operations = context.searcher.operations()
@@ -104,6 +127,20 @@ def test_how_a_script_ended(start: Callable[..., Context], sandbox: Path, error:
         with pytest.raises((ValueError, SystemExit)):
             script()
     assert (result(sandbox)["status"], result(sandbox)["kind"]) == ("failed", kind)
+
+
+def test_a_signal_at_any_moment_is_heard(start: Callable[..., Context]) -> None:
+    """One that comes while the other reasons are asked is heard at the next question, if not at this one."""
+    preempt = start().preempt
+
+    def at_that_moment() -> bool:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return False
+
+    preempt.reasons = (at_that_moment,)
+    preempt.should_preempt()
+    preempt.reasons = ()
+    assert preempt.should_preempt()
 
 
 def test_a_preempted_script_goes_on_later(start: Callable[..., Context], sandbox: Path) -> None:

@@ -23,11 +23,13 @@ with shadho_worker.init() as context:
     for operation in context.searcher.operations():
         context.train.report_training_metrics(1, {"loss": 0.5})
         operation.report_progress(1)
+        said.append([context.checkpoint.should_save(), context.train.should_validate()])
         try:
             with context.checkpoint.save_path() as path:
                 open(path + "/state", "w").write("saved")
         except CheckpointError as error:
             said.append(str(error))
+        said.append([context.checkpoint.should_save(), context.train.should_validate()])
         if "SIGNAL" in os.environ and here == 0:
             os.kill(os.getpid(), signal.SIGTERM)
         said.append(context.preempt.should_preempt())
@@ -36,6 +38,9 @@ with shadho_worker.init() as context:
         operation.report_completed(0.5)
     json.dump([said, context.latest_checkpoint and context.latest_checkpoint.id], open(f"rank{here}.json", "w"))
 """
+
+
+_PERIODS = {"min_checkpoint_period": 1, "min_validation_period": 1}
 
 
 @pytest.fixture
@@ -51,7 +56,7 @@ def sandbox(tmp_path: Path) -> Path:
 def run(sandbox: Path, attempt: int = 1, *, size: int = 3, **environment: str) -> list[Any]:
     """Run an attempt in several processes; return what each wrote in the end."""
     trial = {"version": 1, "experiment": "e", "trial": 12, "attempt": attempt, "seed": 5, "length": 4, "metric": "loss", "evaluations": 1}
-    (sandbox / "trial.json").write_text(json.dumps({**trial, "start_from": None, "checkpoints": str(sandbox.parent / "kept")}))
+    (sandbox / "trial.json").write_text(json.dumps({**trial, **_PERIODS, "start_from": None, "checkpoints": str(sandbox.parent / "kept")}))
     modules = str(Path(__file__).parent.parent.parent / "worker")
     common = {**os.environ, "WORLD_SIZE": str(size), "LOCAL_WORLD_SIZE": str(size), "PYTHONPATH": modules, **environment}
     environments = [{**common, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(size)]
@@ -65,7 +70,9 @@ def test_they_talk_and_rank_0_reports(sandbox: Path, tmp_path: Path) -> None:
     found = run(sandbox)
     refusal = "only rank 0 saves and deletes checkpoints: put this under `if context.distributed.rank == 0`"
     for rank, (said, latest) in enumerate(found):
-        gathered, everyone, zero, *refused, preempted = said
+        gathered, everyone, zero, before, *refused, after, preempted = said
+        # Rank 0 saved, and nobody validated.
+        assert (before, after) == ([True, True], [False, True])
         assert gathered == ([0, 10, 20] if rank == 0 else None)
         assert everyone == [{"rank": 0}, {"rank": 1}, {"rank": 2}]
         assert (zero, preempted, latest) == ("from 0", False, None)

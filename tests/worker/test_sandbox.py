@@ -178,6 +178,7 @@ def test_what_goes_in_is_json_and_never_part_of_a_command(tmp_path: Path) -> Non
     assert json.loads(files["hyperparameters.json"]) == {"x": "$(reboot)"}
     trial = {"version": 1, "experiment": "name", "trial": 7, "attempt": 2, "seed": 5, "length": 1}
     trial |= {"start_from": None, "checkpoints": None, "slice_s": None, "slice_length": None}
+    trial |= {"min_checkpoint_period": None, "min_validation_period": None}
     trial |= {"metric": "accuracy", "any_json": False, "evaluations": 2}
     assert json.loads(files["trial.json"]) == trial
     batch = attempt_files(replace(launch, trials_per_task=2), [one])

@@ -1,0 +1,67 @@
+"""What a person notes of an experiment: another name, a description, labels, that it is put away. No part of what the search does."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from shadho_like.errors import WorldError
+from shadho_like.paths import ExperimentPaths
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """The notes of one experiment.
+
+    Attributes:
+        name: what to call it; None for the name that it began with.
+        description: in any number of lines; None for the one of its configuration.
+        labels: words by which it is found; None for those of its configuration.
+        archived: whether lists leave it out.
+    """
+
+    name: str | None = None
+    description: str | None = None
+    labels: tuple[str, ...] | None = None
+    archived: bool = False
+
+    def over(self, name: str, about: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the experiment is called, as JSON values, where it began as `name` and its driver says this about it."""
+        description = about.get("description") if self.description is None else self.description
+        labels = about.get("labels") if self.labels is None else self.labels
+        return {"name": self.name or name, "description": description or "", "labels": list(labels or ()), "archived": self.archived}
+
+
+def read_notes(root: Path) -> Notes:
+    """Return the notes of the experiment in `root`; empty ones where there are none, or none that make sense."""
+    try:
+        value = json.loads(ExperimentPaths(root).notes.read_bytes())
+        name, description, labels = (value.get(key) for key in ("name", "description", "labels"))
+        return Notes(
+            None if name is None else str(name),
+            None if description is None else str(description),
+            None if labels is None else tuple(map(str, labels)),
+            value.get("archived") is True,
+        )
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
+        return Notes()
+
+
+def write_notes(root: Path, notes: Notes) -> None:
+    """Put these notes in the place of those before, whole or not at all.
+
+    Raises:
+        WorldError: the directory cannot be written.
+    """
+    path = ExperimentPaths(root).notes
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(json.dumps(asdict(notes)), encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror}"
+        raise WorldError(message) from error

@@ -1,0 +1,233 @@
+"""`shadho experiment create` as a user types it: a driver of its own, that neither the terminal nor later edits reach."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from create.conftest import CONFIG, User
+
+from shadho_like import Result
+from shadho_like.journal import JournalReader
+
+
+def driver_of(directory: Path) -> int:
+    with JournalReader(directory) as journal:
+        driver = journal.driver()
+    assert driver is not None
+    return int(driver["pid"])
+
+
+def wait_for_trials(directory: Path, count: int) -> None:
+    while Result(directory).counts.get("COMPLETED", 0) < count:
+        time.sleep(0.05)
+
+
+def test_create_and_wait(user: User) -> None:
+    done = user.types("create", "exp.yaml", "code")
+    assert (done.returncode, done.stderr) == (0, "")
+    match = re.fullmatch(
+        r"experiment (\S+) \(quick\) runs; its context has 1 file, [\d,]+ bytes\n"
+        r"everything of it is in experiments/quick\n"
+        r"  shadho experiment describe \1\n  shadho experiment pause \1\n  shadho experiment cancel \1\n"
+        r"its driver is process \d+, which prints to experiments/quick/driver.log; where it is killed, start it again:\n"
+        r"  shadho experiment run \1 --background\n",
+        done.stdout,
+    )
+    assert match is not None, done.stdout
+    assert user.types("wait", match[1]).returncode == 0
+    result = Result(user.folder / "experiments/quick")
+    assert result.counts == {"COMPLETED": 6}
+    assert f"Optimal loss: {result.best_value}\n" in (result.directory / "driver.log").read_text()
+
+
+def test_follow_and_overrides(user: User) -> None:
+    words = ("--config", "searcher.max_trials=3", "--config", "hyperparameters.x={type: const, val: 1}", "--engine", "local", "--directory", "here")
+    done = user.types("create", "exp.yaml", "code", "--follow", *words)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\nTrials: 3 completed, 0 failed," in done.stdout
+    result = Result(user.folder / "here")
+    assert [trial.hparams["x"] for trial in result.trials] == [1, 1, 1]
+    again = user.types("create", "exp.yaml", "code", "--directory", "here")
+    assert (again.returncode, again.stdout) == (2, "")
+    assert again.stderr == f"error: --directory {user.folder}/here is not empty: give one that is, or that is not there yet\n"
+
+
+def test_each_create_makes_an_experiment_of_its_own(user: User) -> None:
+    for _ in range(2):
+        assert user.types("create", "exp.yaml", "code", "--follow").returncode == 0
+    assert [path.name for path in user.experiments()] == ["quick", "quick-2"]
+
+
+def test_the_configuration_has_no_name(user: User) -> None:
+    user.writes("exp.yaml", CONFIG.removeprefix("name: quick\n"))
+    assert user.types("create", "exp.yaml", "code", "--follow").returncode == 0
+    assert [path.name for path in user.experiments()] == ["exp"]
+
+
+def test_a_killed_driver_and_a_changed_folder(user: User, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    assert user.types("create", "exp.yaml", "code", "--config", f"hyperparameters.wait_while={gate}", "--paused").returncode == 0
+    directory = user.folder / "experiments/quick"
+    assert user.types("activate", directory).returncode == 0
+    wait_for_trials(directory, 1)
+    gate.touch()
+    os.kill(driver_of(directory), signal.SIGKILL)
+    done_before = {trial.number: trial.finished_s for trial in Result(directory).trials if trial.state.value == "COMPLETED"}
+    user.writes("code/train.py", "raise SystemExit('edited')")
+    user.writes("exp.yaml", "name: [")
+    gate.unlink()
+    assert user.types("run", directory, "--background").returncode == 0
+    assert user.types("wait", directory).returncode == 0
+    result = Result(directory)
+    assert result.counts == {"COMPLETED": 6}
+    assert done_before.items() <= {trial.number: trial.finished_s for trial in result.trials}.items()
+    assert "starting its driver again" in user.types("continue", directory, "--max-trials", "8").stdout
+    assert Result(directory).counts == {"COMPLETED": 8}
+
+
+def test_continue_starts_a_driver_that_was_killed(user: User, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    assert user.types("create", "exp.yaml", "code", "--config", f"hyperparameters.wait_while={gate}").returncode == 0
+    directory = user.folder / "experiments/quick"
+    os.kill(driver_of(directory), signal.SIGKILL)
+    gate.unlink()
+    assert user.types("wait", directory).returncode == 5
+    assert user.types("continue", directory).returncode == 0
+    assert Result(directory).counts == {"COMPLETED": 6}
+
+
+def test_paused(user: User) -> None:
+    done = user.types("create", "exp.yaml", "code", "--paused")
+    assert "is paused, and starts nothing until it is activated" in done.stdout
+    directory = user.folder / "experiments/quick"
+    assert not list(directory.glob("trials/*"))
+    assert user.types("activate", directory).returncode == 0
+    assert user.types("wait", directory).returncode == 0
+
+
+def test_ctrl_c_leaves_the_experiment(user: User, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    following = user.begins("create", "exp.yaml", "code", "--follow", "--config", f"hyperparameters.wait_while={gate}")
+    assert following.stdout is not None
+    line = ""
+    while "everything of it" not in line:
+        line = following.stdout.readline()
+    directory = user.folder / "experiments/quick"
+    following.send_signal(signal.SIGINT)
+    said, _ = following.communicate()
+    assert following.returncode == 130
+    assert f"{directory} goes on without you; to end it: shadho experiment cancel {directory}\n" in said
+    driver_of(directory)
+    gate.unlink()
+    assert user.types("wait", directory).returncode == 0
+
+
+def test_the_terminal_goes_away(user: User, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    # A terminal of its own, which sends SIGHUP to what runs in it when it closes.
+    command = f"shadho experiment create exp.yaml code --config hyperparameters.wait_while={gate}"
+    subprocess.run(["script", "-qec", command, "/dev/null"], cwd=user.folder, env=user.environment, stdin=subprocess.DEVNULL, check=True)
+    directory = user.folder / "experiments/quick"
+    driver_of(directory)
+    gate.unlink()
+    assert user.types("wait", directory).returncode == 0
+
+
+@pytest.mark.parametrize(("how", "status"), [("kill", 3), ("cancel", 3)])
+def test_the_status_says_how_it_ended(user: User, how: str, status: int, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    words = ("--config", f"hyperparameters.wait_while={gate}", "--config", "preemption_timeout=1")
+    following = user.begins("create", "exp.yaml", "code", "--follow", *words)
+    directory = user.folder / "experiments/quick"
+    assert following.stdout is not None
+    line = ""
+    while "everything of it" not in line:
+        line = following.stdout.readline()
+    user.types(how, directory)
+    following.communicate()
+    assert following.returncode == status
+
+
+def test_everything_is_checked_first(user: User) -> None:
+    user.writes("exp.yaml", CONFIG.replace("minval", "minvul").replace("async_halving", "async_halvin"))
+    done = user.types("create", "exp.yaml", "code")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "exp.yaml:4: hyperparameters.x" in done.stderr
+    assert "exp.yaml:6: searcher.name" in done.stderr
+    assert user.experiments() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("exp.yaml", "nowhere"), "the context directory 'nowhere' is not there, or no folder: looked in "),
+        (("nowhere.yaml", "code"), "nowhere.yaml"),
+        (("exp.yaml", "code", "--local"), "--local is one half of a test on this machine: add --test-mode, or give --engine local"),
+        (("exp.yaml", "code", "--test-mode"), "--test-mode is one half of a test on this machine: add --local"),
+        (("exp.yaml", "code", "--local", "--test-mode", "--paused"), "--local --test-mode starts no search"),
+        (("exp.yaml", "code", "--config", "max_restarts"), "--config max_restarts: give key=value, as in"),
+        (("exp.yaml", "code", "--config", "max_restart=1"), "max_restart"),
+        (("exp.yaml", "code", "--include", "nowhere.txt"), "include 'nowhere.txt': there is no such file in "),
+        (("exp.yaml", "code", "--config", "name=a/b"), "name"),
+        (("exp.yaml", "--config", "entrypoint=cat exp.yaml"), "entrypoint: exp.yaml is here, but trials do not get it"),
+    ],
+)
+def test_refusals(user: User, words: tuple[str, ...], said: str) -> None:
+    done = user.types("create", *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert user.experiments() == []
+
+
+def test_an_engine_that_cannot_start(user: User) -> None:
+    user.writes(".shadhorc", "[workqueue]\npassword_file = nowhere\n")
+    done = user.types("create", "exp.yaml", "code", "--engine", "workqueue")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "nowhere" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert user.experiments() == []
+
+
+def test_run_is_for_what_was_created(user: User) -> None:
+    assert user.types("run", "code").returncode == 2
+    user.writes("driver.py", "from shadho_like import Shadho\nShadho('echo 1 > result.json', {'x': [1]}, name='other', max_tasks=1).run()\n")
+    subprocess.run(["python", "driver.py"], cwd=user.folder, env=user.environment, check=True, capture_output=True)
+    done = user.types("run", "experiments/other")
+    assert done.returncode == 2
+    assert "was not made by shadho experiment create: it has no experiment.yaml and context.tar" in done.stderr
+
+
+def test_include_and_a_function(user: User) -> None:
+    user.writes("code/model.py", "import helper\n\ndef loss(hparams):\n    return helper.FACTOR * hparams['x']\n")
+    user.writes("shared/helper.py", "FACTOR = 10\n")
+    words = ("--config", "entrypoint=model:loss", "--config", "searcher={name: random, metric: loss, max_trials: 2}")
+    done = user.types("create", "exp.yaml", "code", "--include", "shared/helper.py", "--follow", *words)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(trial.metric == 10 * float(str(trial.hparams["x"])) for trial in Result(user.folder / "experiments/quick").trials)
+
+
+@pytest.mark.usefixtures("work_queue_installed")
+def test_on_work_queue(user: User) -> None:
+    user.writes("code/startup-hook.sh", "echo hooked\n")
+    worker = subprocess.Popen(["wq_worker", "-M", "create_quick"], cwd=user.folder, env=user.environment)
+    try:
+        done = user.types("create", "exp.yaml", "code", "--engine", "workqueue", "--config", "name=create_quick", "--follow")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert worker.wait() == 0
+    finally:
+        worker.terminate()
+        worker.wait()
+    result = Result(user.folder / "experiments/create_quick")
+    assert result.counts == {"COMPLETED": 6}
+    assert (result.directory / "trials/000000").joinpath("output.log").read_text().startswith("hooked\ngoing on from ")
