@@ -19,7 +19,7 @@ from shadho_like.searcher import METHODS, SAMPLERS
 
 _NOT_KEYS = {"space", "seed", "smaller_is_better"}
 _SAMPLED = SAMPLERS.keys() - {"random"}
-_WIDTH = 100
+_WIDTH = 88
 
 
 def method_keys(name: str) -> str:
@@ -77,7 +77,7 @@ def yaml_refused() -> str:
 
 def commands() -> str:
     """Return the help of `shadho` and of everything under it, as the command itself prints it."""
-    return "\n\n".join(_helps(cli, "shadho", 2))
+    return "\n\n".join(_helps(click.Context(cli, info_name="shadho", terminal_width=_WIDTH, **cli.context_settings), 2))
 
 
 def worker_help() -> str:
@@ -87,14 +87,12 @@ def worker_help() -> str:
     return f"```text\n{said.stdout.rstrip()}\n```"
 
 
-def _helps(command: click.Command, path: str, depth: int) -> Iterator[str]:
-    if command.hidden:
-        return
-    shown = click.Context(command, info_name=path, max_content_width=_WIDTH, terminal_width=_WIDTH).get_help()
-    yield f"{'#' * depth} {path}\n\n```text\n{shown}\n```"
-    if isinstance(command, click.Group):
-        for name in command.list_commands(click.Context(command)):
-            yield from _helps(command.commands[name], f"{path} {name}", min(depth + 1, 4))
+def _helps(context: click.Context, depth: int) -> Iterator[str]:
+    yield f"{'#' * depth} {context.command_path}\n\n```text\n{context.get_help()}\n```"
+    if isinstance(context.command, click.Group):
+        for name, command in sorted(context.command.commands.items()):
+            if not command.hidden:
+                yield from _helps(click.Context(command, context, name), min(depth + 1, 4))
 
 
 def _cell(text: str) -> str:

@@ -6,14 +6,14 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import reference
+import from_code
 
 _TABLES: Mapping[str, Callable[..., str]] = {
-    "commands": reference.commands,
-    "keys": reference.method_keys,
-    "worker-help": reference.worker_help,
-    "yaml-keys": reference.yaml_keys,
-    "yaml-refused": reference.yaml_refused,
+    "commands": from_code.commands,
+    "keys": from_code.method_keys,
+    "worker-help": from_code.worker_help,
+    "yaml-keys": from_code.yaml_keys,
+    "yaml-refused": from_code.yaml_refused,
 }
 _MARK = re.compile(r"^<!-- (\S+)((?: \S+)*) -->$", re.MULTILINE)
 _OUTSIDE = re.compile(r"\[[^\]]*\]\((?:\.\./)+((?:README\.md|examples|scripts|tests)[^)#]*)(?:#[^)]*)?\)")
