@@ -14,7 +14,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from played import Played, play
+from played import play
 from shapes import boundary, front, points, timeline
 
 from shadho_like import Shadho, rand, searcher
@@ -34,7 +34,7 @@ def final(hparams: Mapping[str, Any]) -> float:
     """Return what a model reaches when it is trained to the end: 0.1 at best, on ellipses around it."""
     across = math.log10(hparams["learning_rate"] / BEST["learning_rate"]) / 4
     down = (hparams["dropout"] - BEST["dropout"]) / 0.8
-    return 0.1 + across**2 + 0.5 * down**2
+    return float(0.1 + across**2 + 0.5 * down**2)
 
 
 def metric(hparams: Mapping[str, Any], length: int) -> float:
@@ -45,7 +45,7 @@ def metric(hparams: Mapping[str, Any], length: int) -> float:
 
 def duration(hparams: Mapping[str, Any], length: int) -> float:
     """Return seconds: six to twelve minutes a unit of length, more for less dropout."""
-    return 360.0 * length * (2 - hparams["dropout"] / 0.8)
+    return float(360 * length * (2 - hparams["dropout"] / 0.8))
 
 
 def long_duration(hparams: Mapping[str, Any], length: int) -> float:
@@ -99,7 +99,7 @@ def binary() -> str:
             seen.append((now_s, *known))
 
     def slower(hparams: Mapping[str, Any], length: int) -> float:
-        return 1800.0 * length * (1 + (hparams["width"] * 7 % 10) / 10)
+        return float(1800 * length * (1 + (hparams["width"] * 7 % 10) / 10))
 
     played = play(method, World(slower, lambda hparams, _: float(hparams["width"] < THRESHOLD), workers=4), look)
     return boundary("binary on 4 workers", played, "width", keys["range"], THRESHOLD, seen)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from played import Played, Run
@@ -76,9 +77,8 @@ def points(title: str, played: Played, best: Mapping[str, float]) -> str:
     """Draw the points of a search over learning rate and dropout, and beside them when each was done and how good it was."""
     drawing = Drawing(_WIDTH, 330, title)
     plane = Axes(drawing, _LEFT, _TOP, 300, 240, (-4, 0), (0, 0.8))
-    plane.ticks(
-        [(power, f"1e{power}") for power in range(-4, 1)], [(share / 10, f"0.{share}") for share in (0, 2, 4, 6, 8)], "learning rate", "dropout"
-    )
+    rates, dropouts = [(power, f"1e{power}") for power in range(-4, 1)], [(share / 10, f"0.{share}") for share in (0, 2, 4, 6, 8)]
+    plane.ticks(rates, dropouts, "learning rate", "dropout")
     x, y = plane.at(math.log10(best["learning_rate"]), best["dropout"])
     for above in (0.01, 0.04, 0.09, 0.16):
         # Half axes at which the loss is so much above the best: 4 decades and 0.8 are a unit each.
@@ -105,7 +105,8 @@ def points(title: str, played: Played, best: Mapping[str, float]) -> str:
 
 
 def _best_so_far(course: Axes, done: Sequence[Run]) -> None:
-    line, least = [], math.inf
+    line: list[tuple[float, float]] = []
+    least = math.inf
     for run in sorted(done, key=lambda run: run.ended_s):
         if run.metric is not None and run.metric < least:
             if line:
@@ -138,7 +139,7 @@ def boundary(
     axes.ticks(hours(played.took_s), [(value, f"{value:g}") for value in range(int(low), int(high) + 1, 10)], "time", prop)
     steps = [(0.0, low, high), *seen, (played.took_s, *seen[-1][1:])]
     lower, upper = [], []
-    for (_, *before), (now_s, *after) in zip(steps, steps[1:], strict=False):
+    for (_, *before), (now_s, *after) in pairwise(steps):
         lower += [axes.at(now_s, before[0]), axes.at(now_s, after[0])]
         upper += [axes.at(now_s, before[1]), axes.at(now_s, after[1])]
     drawing.line([axes.at(0, low), *lower, *reversed(upper), axes.at(0, high)], "none", fill="#eef4fb")
@@ -161,9 +162,8 @@ def front(title: str, pairs: Sequence[tuple[float, float]]) -> str:
     """Draw trials by two metrics, both of them minimised, and those that no other beats in both."""
     drawing = Drawing(_WIDTH, 330, title)
     axes = Axes(drawing, _LEFT, _TOP, _WIDTH - _LEFT - _RIGHT, 240, (0.1, 0.5), (15, 85))
-    axes.ticks(
-        [(tenth / 10, f"{tenth / 10:g}") for tenth in range(1, 6)], [(value, f"{value}") for value in range(20, 81, 20)], "loss", "latency, ms"
-    )
+    losses, latencies = [(tenth / 10, f"{tenth / 10:g}") for tenth in range(1, 6)], [(value, str(value)) for value in range(20, 81, 20)]
+    axes.ticks(losses, latencies, "loss", "latency, ms")
     best = sorted(pair for pair in pairs if not any(_beats(other, pair) for other in pairs))
     drawing.line([axes.at(*pair) for pair in best], GOLD, width=2)
     for place, pair in enumerate(pairs):
