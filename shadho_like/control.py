@@ -99,6 +99,12 @@ class Control:
         """Return when something is due by time, on the engine's clock."""
         return self._deadline_s if self._state.stopping is None else float("inf")
 
+    @property
+    def ends_s(self) -> float | None:
+        """When the run's time is over, on the engine's clock in whole seconds; None where it has no end, or stands still."""
+        bounded = self._deadline_s < float("inf") and self._state.phase is not Phase.PAUSED
+        return float(round(self._deadline_s)) if bounded else None
+
     def events(self, now_s: float) -> Iterator[Event]:
         """Yield what is to be handled now, each to be handled before the next is taken."""
         state = self._state

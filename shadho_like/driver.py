@@ -20,6 +20,8 @@ from shadho_like.arguments import (
     positional,
     slice_of,
 )
+from shadho_like.callbacks.base import Callback
+from shadho_like.callbacks.relay import Relay
 from shadho_like.checkpoint_policy import CheckpointPolicy
 from shadho_like.checkpoint_storage import CheckpointStorage
 from shadho_like.compute_classes import assignment, check_new, unused
@@ -95,6 +97,7 @@ class Shadho:
     Attributes:
         config: settings of the cluster, `.shadhorc` read: `config.workqueue.name = "x"`.
         about: what is kept with the experiment for people and programs, any JSON: its description, its labels, its configuration.
+        callbacks: told of what trials report and how they end, see `shadho_like.callbacks`: `opt.callbacks.append(TensorBoard("runs"))`.
         listeners: called after each pass of the loop with where the search stands; all that it counts is on the disk.
         searcher_state: what the search method is shown of the search; of no meaning before `run`.
 
@@ -139,17 +142,12 @@ class Shadho:
     ) -> None:
         exp_key, self._cmd, space = positional(experiment, other, _OPTIONS)
         self._space: Space = as_space(space)
-        self._name = name or exp_key
-        self._directory = directory
-        check_numbers(
-            timeout=timeout,
-            trial_timeout=trial_timeout,
-            preemption_timeout=preemption_timeout,
-            max_tasks=max_tasks, max_queued_tasks=max_queued_tasks, max_evals=max_evals
-        )
-        check_numbers(hyperparameters_per_task=hyperparameters_per_task, max_slots=max_slots, priority=priority)
+        self._name, self._directory = name or exp_key, directory
+        check_numbers(timeout=timeout, trial_timeout=trial_timeout, preemption_timeout=preemption_timeout, max_tasks=max_tasks)
+        check_numbers(hyperparameters_per_task=hyperparameters_per_task, max_slots=max_slots, priority=priority, max_evals=max_evals)
         check_numbers(min_checkpoint_period=min_checkpoint_period, min_validation_period=min_validation_period)
         check_numbers(minimum=0, max_resubmissions=max_resubmissions, seed=seed, workers=workers)
+        check_numbers(max_queued_tasks=max_queued_tasks)
         concurrency = (max_queued_tasks or _QUEUED_TASKS) * hyperparameters_per_task
         self._custom = method if isinstance(method, SearchMethod) and not isinstance(method, BuiltInMethod) else None
         self._recipe = recipe_of(method, concurrency, smaller_is_better=smaller_is_better)
@@ -167,8 +165,7 @@ class Shadho:
             "min_validation_period": min_validation_period,
         }
         self._seed = seed
-        self._engine = engine
-        self._workers = workers
+        self._engine, self._workers = engine, workers
         self._evaluations = max_evals
         self._trials_per_task = hyperparameters_per_task
         self._metric = metric
@@ -182,6 +179,7 @@ class Shadho:
         self.about: Mapping[str, Any] = {}
         self.searcher_state = SearcherState()
         self.listeners: list[Callable[[Step], None]] = []
+        self.callbacks: list[Callback] = []
         made = self._made_method(self._recipe.name, self._recipe.keys, 0)
         self._metrics = made.metrics if isinstance(made, BuiltInMethod) else {}
         check_metrics(self._metrics, metric, smaller_is_better=smaller_is_better, max_evals=max_evals)
@@ -327,7 +325,7 @@ class Shadho:
         journal.keep("command", {"argv": sys.orig_argv, "cwd": str(Path.cwd())})
         if self.about:
             journal.keep("about", self.about)
-        with SignalInterrupts() as interrupts, Progress(*shown) as progress:
+        with SignalInterrupts() as interrupts, Progress(*shown) as progress, Relay(self.callbacks, launch.paths, progress.notice) as relay:
             kept = kept_concurrency(config["method"]["keys"], self._recipe.keys)
             missing, idle = warn_of_missing(self._cmd, self._inputs), unused(self.compute_classes, self._engine_name)
             for notice in (*remember(journal, launch.paths.root), *missing, *kept, *idle):
@@ -335,7 +333,7 @@ class Shadho:
             for step in experiment.run(engine, launch, replace(self._options, grown=grown), interrupts):
                 running = step.stopped
                 _show(progress, step)
-                for listener in self.listeners:
+                for listener in (*self.listeners, relay.take):
                     listener(step)
         result = Result(launch.paths.root, running=running)
         print_result(result)

@@ -27,7 +27,7 @@ from shadho_like.events import (
     StopReason,
     event_from_json,
 )
-from shadho_like.journal import UNANSWERED, Journal, dump_operations
+from shadho_like.journal import UNANSWERED, Journal, Standing, StatusFile, dump_operations
 from shadho_like.keeping import Keeping
 from shadho_like.method_record import MethodRecord
 from shadho_like.phase import Phase
@@ -62,6 +62,7 @@ class Step:
         stopping: why the run ends, where it does.
         ending: how what still runs is brought to its end, where the run ends.
         phase: where the experiment is in its life.
+        turns: those that were committed since the last step.
     """
 
     counts: Mapping[TrialState, int]
@@ -76,6 +77,7 @@ class Step:
     stopping: StopReason | None
     ending: Ending | None
     phase: Phase
+    turns: tuple[Turn, ...] = ()
 
 
 class Experiment:
@@ -107,6 +109,7 @@ class Experiment:
         self._keeping: Keeping | None = None
         self._most_running: int | None = None
         self._notices: list[str] = []
+        self._committed: list[Turn] = []
         self._read_back()
         self._assignment.times.restore(journal.run_times())
 
@@ -145,6 +148,7 @@ class Experiment:
         """
         self._keeping = Keeping(self._journal, launch, self.state)
         self._most_running = launch.most_running
+        status = StatusFile(launch.paths.status)
         try:
             engine.open(launch)
             began_s = engine.now()
@@ -161,13 +165,16 @@ class Experiment:
             self._obey(engine, control)
             while not self.state.finished:
                 self._submit(engine)
-                yield self._pass(engine, control, interrupts, began_s)
+                step = self._pass(engine, control, interrupts, began_s)
+                status.tell(Standing(step.engine, step.progress, options.max_trials, control.ends_s))
+                yield step
             if self._notices:
                 yield self._step(engine, engine.now() - began_s)
             self._keeping.settle()
             self._save_snapshot()
         finally:
             engine.close()
+            status.end()
 
     def _submit(self, engine: Engine) -> None:
         if classes := engine.classes():
@@ -282,6 +289,7 @@ class Experiment:
         if not turns:
             return
         self._append(turns)
+        self._committed += turns
         for turn in turns:
             self._waiting.add(turn.wanted)
             gone = [attempt for attempt in turn.unwanted if not self._withdraw(attempt)]
@@ -316,6 +324,7 @@ class Experiment:
     def _step(self, engine: Engine, elapsed_s: float) -> Step:
         state = self.state
         notices, self._notices = self._notices, []
+        turns, self._committed = self._committed, []
         return Step(
             counts=state.counts,
             running=len(self._running),
@@ -329,6 +338,7 @@ class Experiment:
             stopping=state.stopping.reason if state.stopping else None,
             ending=state.stopping.ending if state.stopping else None,
             phase=state.phase,
+            turns=tuple(turns),
         )
 
     def close(self) -> None:

@@ -30,6 +30,11 @@ class ExperimentPaths:
         return self.root / "driver.lock"
 
     @property
+    def status(self) -> Path:
+        """What the driver tells those who look, see `journal.status`."""
+        return self.root / "status.json"
+
+    @property
     def objective(self) -> Path:
         """The pickled objective, where it is a Python callable."""
         return self.root / "objective.pkl"

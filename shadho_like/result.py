@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,10 @@ from shadho_like.trial import Hyperparameters, Trial
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
+
+
+_MOST_ROWS = 20
 
 
 class Result:
@@ -78,6 +82,42 @@ class Result:
         with JournalReader(self.directory) as journal:
             return list(journal.trials())
 
+    def plot_history(self) -> Figure:
+        """Return a figure of each trial's metric in the order in which they ended, and of the best so far.
+
+        Raises:
+            OptionError: matplotlib is not installed; as in all `plot_` methods.
+        """
+        from shadho_like.plots.history import history
+
+        with JournalReader(self.directory) as journal:
+            return history(journal, self._config)
+
+    def plot_parallel(self, hyperparameters: Sequence[str] | None = None) -> Figure:
+        """Return a figure with a line for each trial through its hyperparameters to its metric.
+
+        Args:
+            hyperparameters: their dotted paths, as in `to_csv`; by default all that differ between trials.
+        """
+        from shadho_like.plots.parallel import parallel
+
+        with JournalReader(self.directory) as journal:
+            return parallel(journal, self._config, hyperparameters)
+
+    def plot_rungs(self) -> Figure:
+        """Return a figure of the trials' metric by how long they were trained, and of how many were trained so long."""
+        from shadho_like.plots.rungs import rungs
+
+        with JournalReader(self.directory) as journal:
+            return rungs(journal, self._config)
+
+    def plot_utilization(self) -> Figure:
+        """Return a figure of how many trials ran at once over time, on which host."""
+        from shadho_like.plots.utilization import utilization
+
+        with JournalReader(self.directory) as journal:
+            return utilization(journal, self._config)
+
     def to_csv(self, path: str | Path) -> None:
         """Write one line a trial: number, state, metric, a column for each hyperparameter by its dotted path, and its story."""
         with JournalReader(self.directory) as journal, Path(path).open("w", encoding="utf-8", newline="") as file:
@@ -101,6 +141,17 @@ class Result:
             write_csv(journal.trials, self.metric, text)
         text.seek(0)
         return pd.read_csv(text)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: where it stands, and the best trials."""
+        from shadho_like.html_table import shown, trials_table
+
+        with JournalReader(self.directory) as journal:
+            trials = journal.best_trials(_MOST_ROWS, smaller_is_better=self._config["smaller_is_better"])
+        counts = ", ".join(f"{count} {state.lower()}" for state, count in sorted(self.counts.items())) or "no trials"
+        best = f"best {shown(self.metric)} <b>{shown(self.best_value)}</b> · " if self.best_trial else ""
+        some = f"<p>The best {len(trials)}:</p>" if len(trials) == _MOST_ROWS else ""
+        return f"<p>{best}{counts}</p>{some}{trials_table(trials, self.metric)}"
 
     def __repr__(self) -> str:
         best = f"best {self.metric} {self.best_value!r} at {json.dumps(self.best_hyperparameters)}" if self.best_trial else "no result"

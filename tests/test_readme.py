@@ -49,6 +49,14 @@ COMMANDS = {
     "shadho checkpoint list experiments/fault_tolerance": ("tests/e2e/test_fault_tolerance.py", '"list"'),
     "shadho experiment activate experiments/sin": ("tests/e2e/test_pause.py", '"experiment", "activate"'),
     "shadho experiment cancel experiments/sin": ("tests/e2e/test_pause.py", '"experiment", "cancel"'),
+    "shadho experiment create --local --test-mode experiment.yaml searched": (
+        "tests/create/test_digits_script.py",
+        '"create", "--local", "--test-mode", "experiment.yaml", "searched"',
+    ),
+    "shadho experiment create experiment.yaml searched --follow": (
+        "tests/create/test_digits_script.py",
+        '"create", "experiment.yaml", "searched", "--follow"',
+    ),
     "shadho experiment continue experiments/sin --max-trials 2000": ("tests/e2e/test_pause.py", '"continue", "--max-trials"'),
     "shadho experiment kill experiments/sin": ("tests/e2e/test_pause.py", '"experiment", "kill"'),
     "shadho experiment pause experiments/sin": ("tests/e2e/test_pause.py", '"experiment", "pause"'),

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from shadho_like.cli.reference import IdOrDirectory
-from shadho_like.cli.said import ended_by_interrupt, harmless, said_plainly
+from shadho_like.cli.said import ended_by_interrupt, said_plainly
 from shadho_like.errors import OptionError, WorldError
+from shadho_like.plain_text import harmless
 
 if TYPE_CHECKING:
     from shadho_like.experiment_config import ExperimentConfig

@@ -12,7 +12,8 @@ import click
 
 from shadho_like.cli.listing import state_of
 from shadho_like.cli.reference import EXPERIMENT
-from shadho_like.cli.said import harmless, said_plainly
+from shadho_like.cli.said import said_plainly
+from shadho_like.plain_text import harmless
 
 
 @click.command()

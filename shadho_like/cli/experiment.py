@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from shadho_like.cli import create, describe, listing, logs, put_away, setting, steering, wait
+from shadho_like.cli import create, describe, listing, logs, put_away, setting, steering, wait, watch
 
 
 @click.group("experiment")
@@ -32,5 +32,6 @@ for command in (
     steering.kill,
     steering.pause,
     wait.wait,
+    watch.watch,
 ):
     experiment_commands.add_command(command)

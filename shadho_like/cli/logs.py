@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from shadho_like.cli.reference import EXPERIMENT, NUMBER
-from shadho_like.cli.said import ended_by_interrupt, harmless, said_plainly
+from shadho_like.cli.said import ended_by_interrupt, said_plainly
+from shadho_like.plain_text import harmless
 
 _LONGEST_PAUSE_S = 2.0
 _FOLLOW = click.option("-f", "--follow", is_flag=True, help="Go on with what comes, to the end.")
@@ -72,6 +73,7 @@ def _print(lines: Iterator[tuple[int, str]], *, named: bool) -> bool:
     happened = False
     for trial, line in lines:
         happened = True
-        sys.stdout.write(f"trial {trial} | {harmless(line)}\n" if named else f"{harmless(line)}\n")
+        shown = harmless(line.expandtabs())
+        sys.stdout.write(f"trial {trial} | {shown}\n" if named else f"{shown}\n")
     sys.stdout.flush()
     return happened

@@ -15,6 +15,7 @@ from shadho_like.cli.checkpoint import checkpoint_commands
 from shadho_like.cli.completion import completion
 from shadho_like.cli.experiment import experiment_commands
 from shadho_like.cli.reference import EXPERIMENT
+from shadho_like.cli.report import report_command
 from shadho_like.cli.said import said_plainly
 from shadho_like.cli.tables import form_options, print_table
 from shadho_like.cli.trial import trial_commands
@@ -41,6 +42,7 @@ def cli() -> None:
 cli.add_command(checkpoint_commands)
 cli.add_command(completion)
 cli.add_command(experiment_commands)
+cli.add_command(report_command)
 cli.add_command(trial_commands)
 cli.add_command(worker_commands)
 

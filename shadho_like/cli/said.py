@@ -1,10 +1,8 @@
-"""How the command speaks to a person: faults in one line, with an exit status; foreign texts so that they do nothing to a terminal."""
+"""How the command speaks to a person: faults in one line, with an exit status."""
 
 from __future__ import annotations
 
-import re
 import sys
-import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,7 +11,6 @@ import click
 from shadho_like.errors import ShadhoError, UserError
 
 _INTERRUPTED = 130
-_COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 
 
 @contextmanager
@@ -34,16 +31,3 @@ def ended_by_interrupt() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise SystemExit(_INTERRUPTED) from None
-
-
-def harmless(text: str) -> str:
-    """Return one line of a foreign text such that it does nothing but show: colours are left out, other control characters spelled."""
-    if text.isprintable():
-        return text
-    return "".join(map(_harmless, _COLOUR.sub("", text)))
-
-
-def _harmless(character: str) -> str:
-    if character.isprintable() or character == "\t" or unicodedata.category(character) == "Zs":
-        return character
-    return character.encode("unicode_escape").decode()

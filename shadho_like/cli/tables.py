@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from shadho_like.cli.said import harmless
+from shadho_like.plain_text import harmless
 
 Row = Mapping[str, Any]
 _WIDTH = 10_000

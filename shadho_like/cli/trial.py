@@ -11,8 +11,9 @@ import click
 
 from shadho_like.cli.logs import trial_logs
 from shadho_like.cli.reference import EXPERIMENT, NUMBER
-from shadho_like.cli.said import harmless, said_plainly
+from shadho_like.cli.said import said_plainly
 from shadho_like.events import Action
+from shadho_like.plain_text import harmless
 
 
 @click.group("trial")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+from shadho_like.engine_status import EngineStatus
 from shadho_like.events import EngineEvent
 from shadho_like.launch import InputFile, Launch, OutputFile
 from shadho_like.resources import Capacity
@@ -19,19 +20,6 @@ class Notice:
     """One line from an engine for the person at the terminal; it is no event and is not kept."""
 
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class EngineStatus:
-    """What an engine has, for the progress line.
-
-    Attributes:
-        workers: workers connected, or worker processes; None where the word means nothing.
-        slots: attempts that can run at once; None while unknown.
-    """
-
-    workers: int | None = None
-    slots: int | None = None
 
 
 Update = EngineEvent | Notice

@@ -8,6 +8,7 @@ import shadho_gpus
 
 from shadho_like import hardware
 from shadho_like.engine.devices import Device, Devices
+from shadho_like.engine_status import Load
 from shadho_like.errors import EngineError
 from shadho_like.resources import Resources
 
@@ -21,6 +22,7 @@ class GpuShare:
 
     Attributes:
         slots: how many tasks have room at once; None for any number.
+        described: the GPUs that tasks get, as a person is told of them; empty where they get none.
 
     Raises:
         EngineError: there are not enough GPUs for one task.
@@ -31,12 +33,20 @@ class GpuShare:
         self._taken: dict[int, list[Device]] = {}
         self._devices = Devices((), 1)
         self.slots: int | None = None
+        self.described = ""
         self._amd = False
         if self._count:
             gpus = _fitting(resources, environment)
+            self.described = shadho_gpus.described(gpus)
             self._amd = any(gpu.amd for gpu in gpus)
             self._devices = Devices([gpu.name for gpu in gpus], resources.jobs_per_gpu)
             self.slots = self._devices.slots // self._count
+
+    @property
+    def load(self) -> Load | None:
+        """How many GPUs there are and have a task; None where tasks are given none."""
+        devices = list(self._devices)
+        return Load(sum(device.running > 0 for device in devices), len(devices)) if self._count else None
 
     def take(self, task: int) -> dict[str, str]:
         """Give a task its GPUs; return the environment that shows it these alone."""

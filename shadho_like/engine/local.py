@@ -20,6 +20,7 @@ from shadho_like.engine.gpu_share import GpuShare
 from shadho_like.engine.slots import Slots
 from shadho_like.engine.supervision import Supervision
 from shadho_like.engine.supervisor import remove_folder
+from shadho_like.engine_status import Host
 from shadho_like.errors import EngineError, OptionError
 from shadho_like.events import AttemptFinished
 from shadho_like.hardware import cores
@@ -139,8 +140,12 @@ class LocalEngine:
         return any(fd == wake_fd for fd, _ in ready)
 
     def status(self) -> EngineStatus:
-        """Return the worker processes and slots."""
-        return EngineStatus(self._slots.workers(), self._slots.slots) if self._slots else EngineStatus(None, self._workers)
+        """Return the worker processes, slots and GPUs."""
+        if self._slots is None:
+            return EngineStatus(None, self._workers)
+        gpus = self._slots.gpus
+        hosts = (Host(self._slots.host, gpus.described),) if gpus.described else ()
+        return EngineStatus(self._slots.workers(), self._slots.slots, gpus=gpus.load, hosts=hosts)
 
     def close(self) -> None:
         """Kill what runs, and leave no process and no sandbox."""

@@ -29,6 +29,7 @@ from shadho_like.engine.workqueue_classes import TaskClasses, by_class
 from shadho_like.engine.workqueue_command import UNSAID, limit_reached
 from shadho_like.engine.workqueue_demand import Demand
 from shadho_like.engine.workqueue_files import TaskFiles
+from shadho_like.engine.workqueue_fleet import Fleet
 from shadho_like.engine.workqueue_options import WorkQueueOptions
 from shadho_like.engine.workqueue_process import ManagerProcess
 from shadho_like.errors import EngineError
@@ -85,6 +86,7 @@ class WorkQueueEngine:
         self._deaths = 0
         self._workers = 0
         self._slots = 0
+        self._fleet = Fleet()
         self._alone_s = math.inf
         self._heard_s = 0.0
 
@@ -227,9 +229,12 @@ class WorkQueueEngine:
                 report["host"] = shadho_worker.one_line(report["host"])
             if report.get("features") is not None:
                 self._classes.saw(report["features"])
+                self._fleet.saw(report["host"], report["features"])
             if "done" in report:
                 self._classes.over(report["done"])
                 again += self._end(self._tasks.pop(report["done"]), report)
+            elif "fleet" in report:
+                self._fleet.hear(report["fleet"])
             elif "started" in report:
                 self._begin(self._tasks[report["started"]], report)
             elif "cancelled" in report:
@@ -363,7 +368,7 @@ class WorkQueueEngine:
 
     def status(self) -> EngineStatus:
         """Return the workers that are connected and the tasks that they can run at once."""
-        return EngineStatus(self._workers, self._slots or None)
+        return self._fleet.status(self._workers, self._slots)
 
     def close(self) -> None:
         """End the manager, and with it what runs on workers; leave nothing here."""

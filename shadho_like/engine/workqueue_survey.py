@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 _SURVEY_S = 0.25
+_FLEET_S = 2.0
 _OFFERED = ("workers", "cores", "gpus", "memory", "disk")
+_MOST_GROUPS = 50
 
 
 class Survey:
@@ -31,6 +33,8 @@ class Survey:
         self._say = say
         self._due_s = 0.0
         self._last: dict[str, Any] = {}
+        self._fleet_due_s = 0.0
+        self._fleet: dict[str, Any] = {}
 
     def look(self) -> None:
         """Report what changed, not too often."""
@@ -47,6 +51,18 @@ class Survey:
         if found != self._last:
             self._last = found
             self._say(**found)
+        if now_s >= self._fleet_due_s:
+            self._fleet_due_s = now_s + _FLEET_S
+            self._look_at_workers(stats)
+
+    def _look_at_workers(self, stats: Any) -> None:
+        """Report what they have, and how much of it is in use."""
+        groups = [[int(group[name]) for name in _OFFERED[:-1]] for group in self._queue.workers_summary()]
+        loads = {name: [int(getattr(stats, f"committed_{name}")), int(getattr(stats, f"total_{name}"))] for name in ("cores", "gpus")}
+        fleet = {**loads, "groups": sorted(groups, reverse=True)[:_MOST_GROUPS]}
+        if fleet != self._fleet:
+            self._fleet = fleet
+            self._say(fleet=fleet)
 
     def _lacking(self, stats: Any) -> str:
         """Return what no connected worker has of what a task asks for: "resources", "features", or nothing as far as can be seen."""

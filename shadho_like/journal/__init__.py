@@ -4,6 +4,7 @@ of readers. The journal stores turns without understanding them.
 
 from shadho_like.journal.reader import JournalReader, copy_journal
 from shadho_like.journal.schema import CHECKPOINT_ROOT, EXPERIMENT_ID, FORMAT, UNANSWERED, Record, dump_operations
+from shadho_like.journal.status import Standing, StatusFile, Told
 from shadho_like.journal.writer import Journal, MethodRow
 
 __all__ = [
@@ -15,6 +16,9 @@ __all__ = [
     "JournalReader",
     "MethodRow",
     "Record",
+    "Standing",
+    "StatusFile",
+    "Told",
     "copy_journal",
     "dump_operations",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,14 @@ from shadho_like.errors import JournalError, OptionError
 from shadho_like.filelock import FileLock
 from shadho_like.journal import schema
 from shadho_like.journal.schema import Record
+from shadho_like.journal.status import Told, read_status
+from shadho_like.overview import Glance
 from shadho_like.paths import ExperimentPaths
 from shadho_like.phase import Phase
-from shadho_like.trial import Trial
+from shadho_like.trial import Trial, TrialState
 
 _REPORTED_SINCE = 2
+_GLANCED = "number, request_id, state, metric, length, validated, attempts, host, started_s, finished_s"
 _LARGEST = 2**63 - 1
 
 
@@ -99,17 +102,25 @@ class JournalReader:
 
     def best(self, *, smaller_is_better: bool) -> Trial | None:
         """Return the trial with the best metric, the earliest of equals."""
+        return next(iter(self.best_trials(1, smaller_is_better=smaller_is_better)), None)
+
+    def best_trials(self, count: int, *, smaller_is_better: bool) -> list[Trial]:
+        """Return so many trials with the best metrics, the best first."""
         order = "ASC" if smaller_is_better else "DESC"
-        found = self._rows(f"SELECT * FROM trials WHERE metric IS NOT NULL ORDER BY metric {order}, finished_s, number LIMIT 1")
-        return schema.trial_from_row(found[0]) if found else None
+        query = f"SELECT * FROM trials WHERE metric IS NOT NULL ORDER BY metric {order}, finished_s, number LIMIT ?"
+        return list(map(schema.trial_from_row, self._rows(query, count)))
 
     def commonest_failure(self) -> tuple[str, int, str]:
         """Return the message with which most failed trials failed, how many did, and the last line that the first of them printed."""
+        message, count, _, _, tail = self.failures(1)[0]
+        return message, count, tail.rstrip().rpartition("\n")[2]
+
+    def failures(self, most: int) -> list[tuple[str, int, int, str, str]]:
+        """Return why trials failed, the commonest first: message, how many, and of the first its number, kind and last lines."""
         query = """
-            SELECT failure_message, count(*) AS n, failure_log_tail, min(number) FROM trials
-            WHERE state = 'FAILED' GROUP BY failure_message ORDER BY n DESC, number LIMIT 1"""
-        message, count, tail, _ = self._rows(query)[0]
-        return str(message), int(count), str(tail).rstrip().rpartition("\n")[2]
+            SELECT failure_message, count(*) AS n, min(number), failure_kind, coalesce(failure_log_tail, '') FROM trials
+            WHERE state = 'FAILED' GROUP BY failure_message ORDER BY n DESC, number LIMIT ?"""
+        return [(str(message), *rest) for message, *rest in self._rows(query, most)]
 
     def trials(self) -> Iterator[Trial]:
         """Yield all trials in order. Pages are read one by one, so that no lock is held while the caller works."""
@@ -117,6 +128,11 @@ class JournalReader:
         while page := self._rows("SELECT * FROM trials WHERE number > ? ORDER BY number LIMIT 1000", after):
             yield from map(schema.trial_from_row, page)
             after = page[-1][0]
+
+    def trials_of(self, numbers: Collection[int]) -> Iterator[Trial]:
+        """Yield these trials, in order."""
+        query = "SELECT * FROM trials WHERE number IN (SELECT value FROM json_each(?)) ORDER BY number"
+        yield from map(schema.trial_from_row, self._rows(query, json.dumps(list(numbers))))
 
     def trial(self, number: int) -> Trial:
         """Return a trial.
@@ -131,6 +147,18 @@ class JournalReader:
             raise OptionError(message)
         return schema.trial_from_row(row)
 
+    def glances(self, after: int = -1) -> Iterator[Glance]:
+        """Yield the trials with numbers above `after`, in order, without what is long. Pages are read one by one, as for `trials`."""
+        query = f"SELECT {_GLANCED} FROM trials WHERE number > ? ORDER BY number LIMIT 5000"
+        while page := self._rows(query, after):
+            yield from map(_glance, page)
+            after = page[-1][0]
+
+    def glances_of(self, numbers: Collection[int]) -> Iterator[Glance]:
+        """Yield these trials, without what is long."""
+        query = f"SELECT {_GLANCED} FROM trials WHERE number IN (SELECT value FROM json_each(?))"
+        yield from map(_glance, self._rows(query, json.dumps(list(numbers))))
+
     def records(self, after: int = 0) -> Iterator[Record]:
         """Yield the turns with numbers above `after` in order, as they were written. Pages are read one by one, as for `trials`."""
         query = "SELECT number, event, operations FROM turns WHERE number > ? ORDER BY number LIMIT 1000"
@@ -138,6 +166,49 @@ class JournalReader:
             yield from (Record(*row) for row in page)
             after = page[-1][0]
 
+    def progress(self, trials: Collection[int]) -> dict[int, tuple[float | None, float | None]]:
+        """Return how far trials said to be last: the length, and the fraction of all of it, each where it was said; by trial."""
+        if self._version < _REPORTED_SINCE:
+            return {}
+        query = "SELECT trial, length, fraction FROM progress WHERE trial IN (SELECT value FROM json_each(?))"
+        return {trial: (length, fraction) for trial, length, fraction in self._rows(query, json.dumps(list(trials)))}
+
+    def results(self, metric: str) -> Iterator[tuple[int, float, float, float]]:
+        """Yield (trial, length, value, Unix time in seconds) of this metric wherever a trial was validated, by trial and length."""
+        if self._version < _REPORTED_SINCE:
+            for trial in self.glances():
+                if trial.metric is not None:
+                    yield trial.number, trial.validated, trial.metric, trial.finished_s or 0.0
+            return
+        # The trials come first, so that of each only its results are looked up, and what it reported while it ran is passed over.
+        query = """
+            SELECT number, m.length, value, m.time_s FROM trials
+            CROSS JOIN metrics AS m ON m.trial = number AND m.kind = 'result' AND m.name = ?
+            WHERE number > ? AND number <= ? ORDER BY number, m.length"""
+        last = self._rows("SELECT coalesce(max(number), -1) FROM trials")[0][0]
+        for after in range(-1, last, 5000):
+            yield from self._rows(query, metric, after, after + 5000)
+
+    def spans(self) -> Iterator[tuple[str, float, float | None]]:
+        """Yield (host, start, end) of each attempt that ran, Unix times in seconds; those that run still have no end."""
+        yield from self._rows("SELECT host, started_s, finished_s FROM attempts WHERE started_s IS NOT NULL")
+
+    def gaps(self) -> list[tuple[float, float]]:
+        """Return when no driver ran: from the last that one told to the start of the next, Unix times in seconds."""
+        query = """
+            SELECT json_extract(last.event, '$[1]'), json_extract(next.event, '$[1]') FROM turns AS next
+            JOIN turns AS last ON last.number = next.number - 1 WHERE next.event LIKE '["run_started",%' ORDER BY next.number"""
+        return [(float(before), float(after)) for before, after in self._rows(query)]
+
+    def first_time_s(self) -> float:
+        """Return the time of the first turn, Unix time in seconds; 0 where there is none."""
+        rows = self._rows("SELECT json_extract(event, '$[1]') FROM turns ORDER BY number LIMIT 1")
+        return float(rows[0][0]) if rows else 0.0
+
+    def last_time_s(self) -> float:
+        """Return the time of the newest turn, Unix time in seconds; 0 where there is none."""
+        rows = self._rows("SELECT json_extract(event, '$[1]') FROM turns ORDER BY number DESC LIMIT 1")
+        return float(rows[0][0]) if rows else 0.0
     def last_turn(self) -> int:
         """Return the number of the last turn."""
         return int(self._rows("SELECT coalesce(max(number), 0) FROM turns")[0][0])
@@ -173,9 +244,18 @@ class JournalReader:
         query = "SELECT EXISTS (SELECT 1 FROM turns WHERE instr(operations, ?))"
         return bool(self._db.execute(query, (f'"{checkpoint}"',)).fetchone()[0])
 
+    def status(self) -> Told | None:
+        """Return what the driver told last of its run: workers, load, progress; None where it told nothing. See `Told.live`."""
+        return read_status(self._paths)
+
     def driver(self) -> dict[str, Any] | None:
         """Return who writes this experiment now (pid, host), or None."""
         return FileLock.holder(self._paths.lock)
+
+
+def _glance(row: Sequence[Any]) -> Glance:
+    number, request_id, state, *rest = row
+    return Glance(number, request_id, TrialState(state), *rest)
 
 
 def copy_journal(source: Path, target: Path) -> None:

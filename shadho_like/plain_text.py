@@ -1,0 +1,38 @@
+"""Texts that came from afar, made fit to be shown: nothing in them moves a cursor, turns the writing around, or cannot be encoded.
+
+And texts that go away, without what looks like a secret. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_WORDS = r"\S*(?:token|secret|passw(?:or)?d|api[_-]?key|credential)[\w-]*"
+_SECRET = re.compile(rf"(?i)({_WORDS}[\"']?\s*[=:]\s*|--{_WORDS}\s+)\S+")
+_COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
+_BLANKS = frozenset("\n\t\r")
+_USERINFO = re.compile(r"://[^/@\s]+@")
+
+
+def harmless(text: str, longest: int | None = None) -> str:
+    """Return a text as one line in which each character shows itself: colours are left out, what is no sign is written as its code.
+
+    Args:
+        text: any text, also with control characters or lone surrogates.
+        longest: cut to so many characters, of which the last is then an ellipsis.
+    """
+    if longest is not None and len(text) > longest:
+        text = text[: max(0, longest - 1)] + "…"
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else _spelled(sign) for sign in _COLOUR.sub("", text))
+
+
+def _spelled(sign: str) -> str:
+    return " " if sign in _BLANKS or unicodedata.category(sign) == "Zs" else sign.encode("unicode_escape").decode()
+
+
+def without_secrets(text: str) -> str:
+    """Return a text in which what is called a token, a secret, a password or a key is three asterisks, and so is who calls in a URL."""
+    return _USERINFO.sub("://***@", _SECRET.sub(r"\1***", text))

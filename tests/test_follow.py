@@ -1,0 +1,128 @@
+"""Somebody who follows a journal by what is new sees what somebody sees who reads all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shadho_like import Shadho, rand, searcher
+from shadho_like.engine.simulated import SimulatedEngine, World
+from shadho_like.experiment import Step
+from shadho_like.follow import Follower
+from shadho_like.journal import JournalReader
+from shadho_like.overview import Glance, Overview, Rung
+from shadho_like.trial import TrialState
+
+SPACE = {"x": rand.uniform(0, 1)}
+
+
+def world(**keys: Any) -> SimulatedEngine:
+    return SimulatedEngine(World(lambda point, length: (1 + point["x"]) * length, lambda point, length: point["x"] + 1 / length, **keys))
+
+
+def shown(overview: Overview) -> dict[str, Any]:
+    """Return all that can be seen of an overview."""
+    return {
+        "counts": {state: count for state, count in overview.counts.items() if count},
+        "trials": [overview[number] for number in range(overview.last + 1)],
+        "open": sorted(overview.open),
+        "best": overview.best,
+        "rungs": overview.rungs,
+        "hosts": overview.hosts,
+        "failed": set(overview.failed),
+    }
+
+
+def watched(directory: Path, opt: Shadho) -> Callable[[Step], None]:
+    """Return a listener that looks after every pass, and one that looks now and then."""
+    followers: list[Follower] = []
+    looks = [0]
+
+    def look(_: Step) -> None:
+        looks[0] += 1
+        with JournalReader(directory) as journal:
+            if not followers:
+                followers.extend(Follower(journal.config) for _ in range(2))
+            anew = Follower(journal.config)
+            anew.update(journal)
+            for follower, often in zip(followers, (1, 7), strict=True):
+                if looks[0] % often == 0:
+                    follower.update(journal)
+                    assert shown(follower.overview) == shown(anew.overview)
+                    assert follower.lost == anew.lost == journal.lost_attempts()
+            best = journal.best(smaller_is_better=True)
+            assert (anew.overview.best and anew.overview.best.metric) == (best and best.metric)
+            assert {state.value: count for state, count in anew.overview.counts.items()} == journal.counts()
+
+    opt.listeners.append(look)
+    return look
+
+
+def test_a_search_with_failures_and_lost_machines(tmp_path: Path) -> None:
+    keys: dict[str, Any] = {"max_length": 9, "max_trials": 60, "num_rungs": 3, "divisor": 3, "max_concurrent_trials": 8}
+    method = searcher.create("async_halving", SPACE, seed=1, **keys)
+    engine = world(workers=4, crash=0.1, loss=0.1)
+    opt = Shadho("-", SPACE, method=method, engine=engine, directory=tmp_path / "e", timeout=None, max_resubmissions=1, seed=1)
+    watched(tmp_path / "e", opt)
+    opt.run()
+    with JournalReader(tmp_path / "e") as journal:
+        follower = Follower(journal.config)
+        follower.update(journal)
+    first, *_, last = follower.overview.rungs
+    assert (first.length, last.length) == (1, 9)
+    assert first.reached == sum(rung.stayed for rung in follower.overview.rungs) > last.reached > 0
+
+
+def test_a_search_that_is_paused_killed_in_part_and_taken_up_again(tmp_path: Path) -> None:
+    directory = tmp_path / "e"
+    for limit in (10, 30):
+        opt = Shadho("-", SPACE, engine=world(workers=3), directory=directory, timeout=None, max_tasks=limit, seed=2)
+        look = watched(directory, opt)
+
+        def wish(step: Step, opt: Shadho = opt) -> None:
+            done = step.counts[TrialState.COMPLETED]
+            if done in {3, 14} and step.phase.value == "ACTIVE":
+                opt.pause()
+                opt.kill(trial=done + 2)
+            if step.phase.value == "PAUSED":
+                opt.activate()
+
+        opt.listeners.insert(0, wish)
+        opt.run()
+        look(None)  # type: ignore[arg-type]
+
+
+def glance(number: int, state: str = "COMPLETED", metric: float | None = None, validated: int = 1) -> Glance:
+    return Glance(number, f"r{number}", TrialState(state), metric, validated, validated, 1, "host", 1.0, float(number))
+
+
+def test_the_best_is_found_again_when_it_gets_worse() -> None:
+    overview = Overview(smaller_is_better=False)
+    overview.take([glance(0, "PAUSED", 0.5), glance(1, "PAUSED", 0.9), glance(2, metric=0.7)])
+    assert overview.best == glance(1, "PAUSED", 0.9)
+    overview.take([glance(1, "PAUSED", 0.6)])
+    assert overview.best == glance(2, metric=0.7)
+    overview.take([glance(3, metric=0.7), glance(4, metric=0.8)])
+    assert overview.best == glance(4, metric=0.8)
+
+
+def test_one_length_is_no_rung_and_many_are_thinned_out() -> None:
+    overview = Overview(smaller_is_better=True)
+    overview.take([glance(0), glance(1), glance(2, "FAILED", None, 0)])
+    assert overview.rungs == []
+    overview.take([glance(3, validated=5)])
+    assert overview.rungs == [Rung(1, 3, 2), Rung(5, 1, 1)]
+    overview.take(glance(number, validated=number) for number in range(10, 500))
+    assert len(overview.rungs) == 12
+    assert overview.rungs[0] == Rung(1, 493, 2)
+    assert overview.rungs[-1] == Rung(499, 1, 1)
+
+
+@pytest.mark.parametrize("trials", [0, 1])
+def test_little_to_see(tmp_path: Path, trials: int) -> None:
+    overview = Overview(smaller_is_better=True)
+    overview.take([glance(0, "PENDING", None, 0)][:trials])
+    assert (overview.best, overview.rungs, overview.per_s, overview.done) == (None, [], 0.0, 0)
