@@ -39,9 +39,11 @@ def check_unchanged(held: Mapping[str, Any], asked: Mapping[str, Any], root: Pat
 
 
 def _plain(value: Any, besides: Collection[str]) -> Any:
-    if isinstance(value, dict) and value.keys() == {"name", "keys"}:
-        return {"name": value["name"], **{key: item for key, item in value["keys"].items() if key not in besides}}
-    return json.loads(json.dumps(value))
+    """Return the value as a journal gives it back, tuples as lists; of a search method, without these keys."""
+    plain = json.loads(json.dumps(value))
+    if isinstance(plain, dict) and plain.keys() == {"name", "keys"}:
+        return {"name": plain["name"], **{key: item for key, item in plain["keys"].items() if key not in besides}}
+    return plain
 
 
 def _changes(path: str, held: Any, asked: Any) -> Iterator[str]:

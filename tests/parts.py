@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 import pytest
 
-_PACKAGES = {"sklearn": "scikit-learn"}
+_PACKAGES = {"material": "mkdocs-material", "mkdocstrings_handlers": "mkdocstrings-python", "sklearn": "scikit-learn"}
 
 
 def lack(reason: str) -> None:

@@ -27,6 +27,11 @@ def test_the_same_experiment_passes_also_with_another_queue_length() -> None:
     check_unchanged(HELD, {**HELD, "method": {"name": "random", "keys": {"max_concurrent_trials": 7}}}, Path("x"))
 
 
+def test_a_tuple_is_the_list_that_it_becomes_in_a_journal() -> None:
+    held = {**HELD, "method": {"name": "binary", "keys": {"range": [10, 100]}}}
+    check_unchanged(held, {**HELD, "method": {"name": "binary", "keys": {"range": (10, 100)}}}, Path("x"))
+
+
 def test_each_change_is_named_with_its_place_and_the_way_out() -> None:
     asked = {**HELD, "command": "bash ./cos_task.sh", "space": {"x": {"domain": "uniform", "lo": 0, "hi": 4}, "y": 1}}
     with pytest.raises(ExperimentChanged) as caught:
