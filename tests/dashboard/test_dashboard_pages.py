@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from e2e.processes import running
 from e2e.processes import until as until_true
-from played import empty, play
+from played_experiments import empty, play
 from served import complaints, looking, served, until
 
 from shadho_like.errors import JournalError

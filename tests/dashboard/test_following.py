@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from played import SPACE, empty, play
+from played_experiments import SPACE, empty, play
 
 from shadho_like import searcher
 from shadho_like.errors import JournalError

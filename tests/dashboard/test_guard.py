@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from parts import need
-from played import empty, play
+from played_experiments import empty, play
 
 from shadho_like import requests
 from shadho_like.dashboard.guard import Guard, is_this_machine

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from parts import need
-from played import play
+from played_experiments import play
 
 from shadho_like.cli.main import cli
 

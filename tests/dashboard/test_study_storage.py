@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from parts import need
-from played import SPACE, empty, play
+from played_experiments import SPACE, empty, play
 
 need("optuna")
 
