@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -11,10 +10,9 @@ from pathlib import Path
 from shadho_like.errors import WorldError
 from shadho_like.filelock import FileLock
 from shadho_like.journal import JournalReader
-from shadho_like.known_experiments import forget
+from shadho_like.known_experiments import forget, is_known_by
 from shadho_like.paths import ExperimentPaths
-
-_SHARED_ROOT = re.compile(r".+\.[0-9a-f]{8}", re.DOTALL)
+from shadho_like.shared_checkpoints import MARK, may_remove
 
 
 def delete_experiment(directory: Path) -> list[Path]:
@@ -34,7 +32,8 @@ def delete_experiment(directory: Path) -> list[Path]:
     try:
         with JournalReader(root) as journal:
             experiment_id, checkpoints = journal.id, journal.checkpoint_root
-        if checkpoints != paths.checkpoints:
+        forgotten = experiment_id is not None and is_known_by(experiment_id, root)
+        if checkpoints != paths.checkpoints and may_remove(checkpoints, experiment_id, root):
             _remove_shared(checkpoints)
         for path in paths.own():
             if path not in {paths.journal, paths.lock}:
@@ -43,7 +42,7 @@ def delete_experiment(directory: Path) -> list[Path]:
         for path in (*sorted(root.glob(f"{paths.journal.name}-*")), *sorted(root.glob(f"{paths.journal.name}.format-*")), paths.journal):
             _remove(path)
         _remove(paths.lock)
-        if experiment_id is not None:
+        if experiment_id is not None and forgotten:
             forget(experiment_id)
         with suppress(OSError):
             root.rmdir()
@@ -57,11 +56,10 @@ def delete_experiment(directory: Path) -> list[Path]:
 
 def _remove_shared(root: Path) -> None:
     """Remove the folder of checkpoints that is an experiment's own: the trials' folders, and itself if nothing else is there."""
-    if not _SHARED_ROOT.fullmatch(root.name) or root.is_symlink() or not root.is_dir():
-        return
     for path in root.iterdir():
         if path.name.isascii() and path.name.isdigit():
             _remove(path)
+    _remove(root / MARK)
     with suppress(OSError):
         root.rmdir()
 

@@ -37,7 +37,6 @@ from shadho_like.identity import check_unchanged, grown_keys
 from shadho_like.input_files import input_file, output_file, warn_of_missing
 from shadho_like.interrupts import SignalInterrupts
 from shadho_like.journal import Journal
-from shadho_like.keeping import shared_root
 from shadho_like.known_experiments import remember
 from shadho_like.paths import ExperimentPaths
 from shadho_like.progress import Progress, print_result
@@ -47,6 +46,7 @@ from shadho_like.resources import ComputeClass
 from shadho_like.result import Result
 from shadho_like.searcher import BuiltInMethod, SearcherState, SearchMethod
 from shadho_like.settings import Settings
+from shadho_like.shared_checkpoints import claim, shared_root
 from shadho_like.space import Space, TrialGenerator, as_space, first_generator
 
 _QUEUED_TASKS = 100
@@ -328,7 +328,8 @@ class Shadho:
         with SignalInterrupts() as interrupts, Progress(*shown) as progress, Relay(self.callbacks, launch.paths, progress.notice) as relay:
             kept = kept_concurrency(config["method"]["keys"], self._recipe.keys)
             missing, idle = warn_of_missing(self._cmd, self._inputs), unused(self.compute_classes, self._engine_name)
-            for notice in (*remember(journal, launch.paths.root), *missing, *kept, *idle):
+            found = (*remember(journal, launch.paths.root), *claim(journal, launch.checkpoints, launch.paths.root))
+            for notice in (*found, *missing, *kept, *idle):
                 progress.notice(notice)
             for step in experiment.run(engine, launch, replace(self._options, grown=grown), interrupts):
                 running = step.stopped

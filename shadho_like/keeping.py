@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Sequence
-from pathlib import Path
 
 from shadho_checkpoint import CheckpointError
 
 from shadho_like import checkpoint
 from shadho_like.checkpoint_policy import CheckpointId, Known, surplus
-from shadho_like.checkpoint_storage import CheckpointStorage
-from shadho_like.errors import ExperimentChanged
 from shadho_like.events import AttemptFinished, AttemptReported
-from shadho_like.journal import CHECKPOINT_ROOT, Journal
+from shadho_like.journal import Journal
 from shadho_like.journal.reported import DELETED, DELETING, KEPT, LOST
 from shadho_like.launch import Launch
 from shadho_like.reports import Progressed
@@ -22,31 +18,6 @@ from shadho_like.state import ExperimentState
 from shadho_like.turn import Turn
 
 _POLICY = "checkpoint_policy"
-
-
-def shared_root(journal: Journal, storage: CheckpointStorage, directory: Path) -> Path | None:
-    """Return the folder of an experiment's checkpoints on a file system that workers see too; None where checkpoints travel.
-
-    It is the experiment's own, and stays the same: it has a part of its name that no other experiment has.
-
-    Raises:
-        ExperimentChanged: the checkpoints that are there are elsewhere.
-    """
-    held = journal.meta(CHECKPOINT_ROOT)
-    if held is None and storage.path is None:
-        return None
-    if held is None and not journal.reported.any:
-        root = Path(storage.path or "", f"{directory.name}.{uuid.uuid4().hex[:8]}")
-    elif held is not None and storage.path is not None and Path(storage.path, Path(held).name).is_dir():
-        root = Path(storage.path, Path(held).name)
-    else:
-        where = f'{{"type": "shared_fs", "path": {str(Path(held).parent)!r}}}' if held else '{"type": "transfer"}'
-        asked = f"not in {storage.path}" if storage.path else "and do not travel"
-        message = f"the checkpoints of {directory} are in {held or directory}, {asked}: give checkpoint_storage={where}, or move them there"
-        raise ExperimentChanged(message)
-    if str(root) != held:
-        journal.keep_meta(CHECKPOINT_ROOT, str(root))
-    return root
 
 
 class Keeping:

@@ -66,6 +66,12 @@ class KnownExperiment:
             return Whereabouts.HERE
         return Whereabouts.GONE if self.host == socket.gethostname() else Whereabouts.ELSEWHERE
 
+    def is_in(self, directory: Path) -> bool:
+        """Return whether its file names this directory, under whatever path."""
+        with suppress(OSError):
+            return self.directory.samefile(directory)
+        return self.directory == directory
+
 
 _UNREADABLE = "?"
 
@@ -84,13 +90,27 @@ def remember(journal: Journal, root: Path) -> list[str]:
     if held is None or not _ID.fullmatch(held) or _is_copy(held, root):
         held = _new_id()
         journal.keep_meta(EXPERIMENT_ID, held)
-    first = next(journal.records(0), None)
-    began_s = float(json.loads(first.event)[1]) if first else time.time()
     try:
-        _write(KnownExperiment(held, journal.config["name"], root, socket.gethostname(), began_s))
+        _folder().mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_known(known_file(held), of_journal(journal, root))
     except OSError as error:
         return [f"shadho experiment list does not show this experiment: {_folder()} cannot be written ({error.strerror})"]
     return []
+
+
+def of_journal(journal: Journal, root: Path) -> KnownExperiment:
+    """Return what is to be known of the experiment in `root`, which has an id."""
+    from shadho_like.journal import EXPERIMENT_ID
+
+    first = next(journal.records(0), None)
+    began_s = float(json.loads(first.event)[1]) if first else time.time()
+    return KnownExperiment(journal.meta(EXPERIMENT_ID) or "", journal.config["name"], root, socket.gethostname(), began_s)
+
+
+def is_known_by(experiment_id: str, directory: Path) -> bool:
+    """Return whether an experiment's file is of the one in this directory, and not of one that it was copied from."""
+    known = read_known(known_file(experiment_id))
+    return known is None or known.is_in(directory) or known.whereabouts() is Whereabouts.GONE
 
 
 def forget(experiment_id: str) -> None:
@@ -99,7 +119,7 @@ def forget(experiment_id: str) -> None:
     Raises:
         OSError: it cannot be removed.
     """
-    _path(experiment_id).unlink(missing_ok=True)
+    known_file(experiment_id).unlink(missing_ok=True)
 
 
 def known_experiments() -> list[KnownExperiment]:
@@ -108,7 +128,7 @@ def known_experiments() -> list[KnownExperiment]:
         paths = [path for path in _folder().iterdir() if path.suffix == ".json"]
     except OSError:
         return []
-    found = [known for path in paths if (known := _read(path)) is not None]
+    found = [known for path in paths if (known := read_known(path)) is not None and known.id == path.stem]
     return sorted(found, key=lambda known: known.began_s, reverse=True)
 
 
@@ -201,12 +221,10 @@ def _no_directory(path: Path) -> str:
 
 def _is_copy(experiment_id: str, root: Path) -> bool:
     """Return whether another directory holds the experiment of this id, so that the one in `root` was copied from it."""
-    known = _read(_path(experiment_id))
+    known = read_known(known_file(experiment_id))
     if known is None or _id_in(known.directory) != experiment_id:
         return False
-    with suppress(OSError):
-        return not known.directory.samefile(root)
-    return False
+    return not known.is_in(root)
 
 
 def _id_in(directory: Path) -> str | None:
@@ -225,7 +243,7 @@ def _id_in(directory: Path) -> str | None:
 def _new_id() -> str:
     while True:
         drawn = secrets.choice(_LETTERS) + "".join(secrets.choice(_LETTERS + _DIGITS) for _ in range(_LENGTH - 1))
-        if not os.path.exists(_path(drawn)):
+        if not os.path.exists(known_file(drawn)):
             return drawn
 
 
@@ -233,22 +251,28 @@ def _folder() -> Path:
     return shadho_home() / "experiments"
 
 
-def _path(experiment_id: str) -> Path:
+def known_file(experiment_id: str) -> Path:
+    """Return where the user's folder has an experiment's file."""
     return _folder() / f"{experiment_id}.json"
 
 
-def _write(known: KnownExperiment) -> None:
-    path = _path(known.id)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+def write_known(path: Path, known: KnownExperiment) -> None:
+    """Write an experiment's file, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     partial.write_text(json.dumps({**asdict(known), "directory": os.fspath(known.directory)}), encoding="utf-8")
     partial.replace(path)
 
 
-def _read(path: Path) -> KnownExperiment | None:
+def read_known(path: Path) -> KnownExperiment | None:
+    """Return what an experiment's file says; None where there is none, or none that makes sense."""
     try:
         value = json.loads(path.read_bytes())
         known = KnownExperiment(value["id"], str(value["name"]), Path(value["directory"]), str(value["host"]), float(value["began_s"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    return known if known.id == path.stem else None
+    return known

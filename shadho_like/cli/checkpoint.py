@@ -131,6 +131,7 @@ def delete(directory: Path, checkpoints: tuple[str, ...]) -> None:
     from shadho_like.journal.reported import DELETED, DELETING
     from shadho_like.paths import ExperimentPaths
     from shadho_like.reports import parts_of
+    from shadho_like.shared_checkpoints import check_own
 
     with said_plainly():
         with JournalReader(directory) as reader:
@@ -138,6 +139,7 @@ def delete(directory: Path, checkpoints: tuple[str, ...]) -> None:
             for row in rows:
                 _check_dispensable(reader, row)
             root = reader.checkpoint_root
+            check_own(reader, directory)
         ids = [CheckpointId(*parts) for row in rows if (parts := parts_of(row["id"]))]
         # Being the one who writes keeps a driver from starting meanwhile.
         journal = Journal(ExperimentPaths(directory.absolute()), {})
