@@ -20,11 +20,15 @@ class FileLock:
 
     Raises:
         ExperimentInUse: another process, here or on another machine of a shared file system, holds it.
-        JournalError: the file system knows no locks.
+        JournalError: the file system knows no locks, or the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            message = f"{path} cannot be written: {error.strerror}; an experiment is changed by those who may write in its directory"
+            raise JournalError(message) from error
         try:
             if not _take(self._fd, path, patience_s=0.5):
                 raise ExperimentInUse(_in_use(path))
