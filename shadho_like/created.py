@@ -57,6 +57,7 @@ def create(
     name = config.name or name
     paths = ExperimentPaths(_made(directory, name))
     try:
+        paths.created.touch()
         packed = pack(context, paths.context, includes)
         text = yaml.safe_dump({"name": name, **config.source}, sort_keys=False, allow_unicode=True)
         paths.config.write_text(text, encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -11,8 +12,12 @@ from shadho_like.errors import WorldError
 from shadho_like.filelock import FileLock
 from shadho_like.journal import JournalReader
 from shadho_like.known_experiments import forget, is_known_by
+from shadho_like.notes import find_notes
 from shadho_like.paths import ExperimentPaths
 from shadho_like.shared_checkpoints import MARK, may_remove
+
+_TRIAL, _ANY = re.compile("[0-9]+"), re.compile(".*", re.DOTALL)
+_REQUEST = re.compile(r"\.?[0-9]{20}-[0-9a-f]{8}\.(json|partial)")
 
 
 def delete_experiment(directory: Path) -> list[Path]:
@@ -23,7 +28,7 @@ def delete_experiment(directory: Path) -> list[Path]:
 
     Raises:
         ExperimentInUse: a driver runs it.
-        JournalError: its journal cannot be read.
+        JournalError: its journal cannot be read, or it is another user's.
         WorldError: something cannot be removed; what was not yet removed is still there.
     """
     root = directory.resolve()
@@ -31,13 +36,13 @@ def delete_experiment(directory: Path) -> list[Path]:
     lock = FileLock(paths.lock)
     try:
         with JournalReader(root) as journal:
-            experiment_id, checkpoints = journal.id, journal.checkpoint_root
+            experiment_id, checkpoints, callable_name = journal.id, journal.checkpoint_root, journal.config["objective"]
         forgotten = experiment_id is not None and is_known_by(experiment_id, root)
         if checkpoints != paths.checkpoints and may_remove(checkpoints, experiment_id, root):
-            _remove_shared(checkpoints)
-        for path in paths.own():
-            if path not in {paths.journal, paths.lock}:
-                _remove(path)
+            _remove_those(checkpoints, _TRIAL)
+            _remove(checkpoints / MARK)
+            _remove_empty(checkpoints)
+        _remove_own(paths, pickled=callable_name is not None)
         # The journal last: without it nobody would know what is left.
         for path in (*sorted(root.glob(f"{paths.journal.name}-*")), *sorted(root.glob(f"{paths.journal.name}.format-*")), paths.journal):
             _remove(path)
@@ -54,14 +59,35 @@ def delete_experiment(directory: Path) -> list[Path]:
         lock.release()
 
 
-def _remove_shared(root: Path) -> None:
-    """Remove the folder of checkpoints that is an experiment's own: the trials' folders, and itself if nothing else is there."""
-    for path in root.iterdir():
-        if path.name.isascii() and path.name.isdigit():
+def _remove_own(paths: ExperimentPaths, *, pickled: bool) -> None:
+    """Remove what only this experiment can have made; a file or folder with one of its names may be the user's."""
+    if paths.created.exists():
+        for path in (paths.config, paths.context, paths.driver_log, paths.created):
             _remove(path)
-    _remove(root / MARK)
-    with suppress(OSError):
-        root.rmdir()
+    if find_notes(paths.root) is not None:
+        _remove(paths.notes)
+    if pickled:
+        _remove(paths.objective)
+    _remove(paths.status)
+    for folder, names in ((paths.trials, _TRIAL), (paths.checkpoints, _TRIAL), (paths.sandboxes, _ANY), (paths.requests, _REQUEST)):
+        _remove_those(folder, names)
+        _remove_empty(folder)
+
+
+def _remove_those(folder: Path, names: re.Pattern[str]) -> None:
+    """Remove what a folder holds under such names. A folder that is a link is the user's."""
+    if folder.is_dir() and not folder.is_symlink():
+        for path in folder.iterdir():
+            if names.fullmatch(path.name):
+                _remove(path)
+
+
+def _remove_empty(folder: Path) -> None:
+    if folder.is_symlink():
+        folder.unlink()
+    else:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _remove(path: Path) -> None:

@@ -38,17 +38,24 @@ class Notes:
 
 def read_notes(root: Path) -> Notes:
     """Return the notes of the experiment in `root`; empty ones where there are none, or none that make sense."""
+    return find_notes(root) or Notes()
+
+
+def find_notes(root: Path) -> Notes | None:
+    """Return the notes of the experiment in `root`; None where there is no such file, or another one of that name."""
     try:
         value = json.loads(ExperimentPaths(root).notes.read_bytes())
-        name, description, labels = (value.get(key) for key in ("name", "description", "labels"))
+        if value.keys() != asdict(Notes()).keys():
+            return None
+        name, description, labels = (value[key] for key in ("name", "description", "labels"))
         return Notes(
             None if name is None else str(name),
             None if description is None else str(description),
             None if labels is None else tuple(map(str, labels)),
-            value.get("archived") is True,
+            value["archived"] is True,
         )
     except (OSError, ValueError, AttributeError, TypeError, RecursionError):
-        return Notes()
+        return None
 
 
 def write_notes(root: Path, notes: Notes) -> None:

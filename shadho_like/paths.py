@@ -70,14 +70,14 @@ class ExperimentPaths:
         return self.root / "driver.log"
 
     @property
+    def created(self) -> Path:
+        """There where `shadho experiment create` made the directory, so that the three files above are the experiment's."""
+        return self.root / ".created_by_shadho"
+
+    @property
     def sandboxes(self) -> Path:
         """The folders in which attempts run; emptied when a driver starts."""
         return self.root / "sandboxes"
-
-    def own(self) -> list[Path]:
-        """Everything that an experiment makes in its directory, the journal last; users may keep other files there."""
-        named = [getattr(self, name) for name, value in vars(ExperimentPaths).items() if isinstance(value, property)]
-        return sorted(named, key=lambda path: path in {self.journal, self.lock})
 
     def sandbox(self, attempt: AttemptId) -> Path:
         """The folder in which this attempt runs."""

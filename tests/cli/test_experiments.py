@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,22 @@ def test_delete_removes_what_the_search_made_and_nothing_else(place: Path) -> No
     assert not (place / UNDER_WAY).exists()
 
 
+def test_delete_takes_no_file_of_the_users_own_for_the_searchs(place: Path) -> None:
+    mine = ("experiment.yaml", "context.tar", "driver.log", "trials/data.csv", "checkpoints/best.pt", "requests/1.json", "objective.pkl", "notes.json")
+    for name in mine:
+        (place / OVER / name).parent.mkdir(exist_ok=True)
+        (place / OVER / name).write_text('["milk"]')
+    ok("experiment", "delete", OVER, "--yes")
+    assert sorted(str(path.relative_to(place / OVER)) for path in (place / OVER).rglob("*") if path.is_file()) == sorted(mine)
+    assert not list((place / OVER).glob("*/[0-9]*/"))
+
+
+def test_delete_removes_the_notes(place: Path) -> None:
+    ok("experiment", "set", OVER, "name=first try")
+    ok("experiment", "delete", OVER, "--yes")
+    assert not (place / OVER).exists()
+
+
 def test_delete_removes_checkpoints_on_a_shared_file_system(place: Path) -> None:
     (place / "shared").mkdir()
     (place / OVER / "checkpoints").rename(place / "shared/digits.0123abcd")
@@ -234,6 +251,21 @@ def test_another_users_directory_is_refused_in_a_line(place: Path) -> None:
     said = subprocess.run(command, capture_output=True, text=True, check=False)
     assert said.stderr == f"error: the experiment in {place / OVER} cannot be read: Permission denied\n"
     assert said.returncode == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_users_search_is_not_deleted(tmp_path: Path, place: Path) -> None:
+    """In a place that everybody may look into."""
+    with tempfile.TemporaryDirectory() as made:
+        theirs = Path(made, "search")
+        shutil.copytree(place / OVER, theirs)
+        Path(made).chmod(0o755)
+        become = "import os, sys, shadho_like.deletion, shadho_like.cli.put_away; from shadho_like.cli.main import main; os.setuid(65534)"
+        command = [sys.executable, "-c", f"{become}; main()", "experiment", "delete", "--yes", str(theirs)]
+        said = subprocess.run(command, capture_output=True, text=True, cwd="/", env={**os.environ, "SHADHO_HOME": str(tmp_path)}, check=False)
+        hint = "an experiment is changed by those who may write in its directory"
+        assert said.stderr == f"error: {theirs / 'driver.lock'} cannot be written: Permission denied; {hint}\n"
+        assert (said.returncode, (theirs / "journal.sqlite").exists()) == (1, True)
 
 
 def completed(words: str) -> list[str]:
