@@ -23,8 +23,9 @@ _NAMES = frozenset(
 )
 # Byte code, and the swap, backup and lock files of editors.
 _FILES = re.compile(r".*\.py[co]|.*\$py\.class|\..*\.sw[a-p]|.*~|\.?#.*#|\.#.*", re.DOTALL)
-# An experiment's directory, which lies beside its script by default, and a checkpoint that the script saved when it ran alone.
-_MARKERS = ("journal.sqlite", shadho_checkpoint.MANIFEST_FILE)
+# An experiment's directory, which lies beside its script by default (the one that is being made is one too), and a checkpoint that the
+# script saved when it ran alone.
+_MARKERS = ("journal.sqlite", ".created_by_shadho", shadho_checkpoint.MANIFEST_FILE)
 
 Ignored = Callable[[str, bool], bool]
 """Whether a path, relative and with slashes, does not travel; the second argument says whether it is a folder."""

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import tarfile
 import time
 from pathlib import Path
 
@@ -62,6 +63,23 @@ def test_each_create_makes_an_experiment_of_its_own(user: User) -> None:
     for _ in range(2):
         assert user.types("create", "exp.yaml", "code", "--follow").returncode == 0
     assert [path.name for path in user.experiments()] == ["quick", "quick-2"]
+
+
+def test_all_of_a_created_experiment_is_deleted(user: User) -> None:
+    assert user.types("create", "exp.yaml", "code", "--follow").returncode == 0
+    assert user.types("delete", "experiments/quick", "--yes").stdout == "experiments/quick is deleted\n"
+    assert user.experiments() == []
+
+
+def test_the_same_folder_makes_the_same_context(user: User) -> None:
+    user.writes("train.py", (user.folder / "code/train.py").read_text())
+    contexts = []
+    for name in ("quick", "quick-2"):
+        assert user.types("create", "exp.yaml", ".", "--follow").returncode == 0
+        contexts.append((user.folder / "experiments" / name / "context.tar").read_bytes())
+        with tarfile.open(user.folder / "experiments" / name / "context.tar") as context:
+            assert not [member for member in context.getnames() if "quick" in member]
+    assert contexts[0] == contexts[1]
 
 
 def test_the_configuration_has_no_name(user: User) -> None:
