@@ -14,7 +14,7 @@ import click
 
 from shadho_like.cli.reference import EXPERIMENT
 from shadho_like.cli.said import said_plainly
-from shadho_like.errors import OptionError
+from shadho_like.errors import OptionError, WorldError
 from shadho_like.events import Action
 
 if TYPE_CHECKING:
@@ -73,11 +73,12 @@ def go_on(directory: Path, max_trials: int | None, max_length: int | None) -> No
 
     One that has not ended, and whose driver was killed or stopped, goes on from where it was.
 
-    Starts the driver as it was started last.
+    Starts the driver as it was started last; that of an experiment which was created from a configuration in the background, and in the
+    directory named here, wherever it was copied or moved from.
 
     Example: shadho experiment continue experiments/digits --max-length 81
     """
-    from shadho_like import requests
+    from shadho_like import created, requests
     from shadho_like.journal import JournalReader
     from shadho_like.paths import ExperimentPaths
 
@@ -94,13 +95,23 @@ def go_on(directory: Path, max_trials: int | None, max_length: int | None) -> No
             raise OptionError(message)
         if phase.over:
             requests.leave(ExperimentPaths(directory.absolute()).requests, Action.CONTINUE, keys=keys)
+        if created.is_created(directory):
+            process = created.start(directory)
+            log = ExperimentPaths(directory).driver_log
+            click.echo(f"starting its driver again, in the background: it is process {process.pid}, and prints to {log}")
+            return
         if command is None or not Path(command["cwd"]).is_dir():
             click.echo(f"{directory} goes on when its driver is started again")
             return
         click.echo(f"starting its driver again, in {command['cwd']}: {shlex.join(command['argv'])}")
         sys.stdout.flush()
-        os.chdir(command["cwd"])
-        os.execvp(command["argv"][0], command["argv"])
+        try:
+            os.chdir(command["cwd"])
+            os.execvp(command["argv"][0], command["argv"])
+        except OSError as error:
+            what = f"{command['argv'][0]} cannot be started in {command['cwd']}"
+            message = f"{what}: {error.strerror}; start the driver of {directory} yourself"
+            raise WorldError(message) from error
 
 
 def ask(directory: Path, action: Action, trial: int | None = None) -> None:

@@ -138,6 +138,17 @@ def test_what_cannot_be_set() -> None:
     assert not Path(OVER, "notes.json").exists()
 
 
+def test_a_driver_whose_interpreter_is_gone_is_not_started(place: Path) -> None:
+    db = sqlite3.connect(place / UNDER_WAY / "journal.sqlite")
+    with db:
+        value = json.dumps({"argv": ["/gone/bin/python", "sin.py"], "cwd": str(place)})
+        db.execute("UPDATE meta SET value = ? WHERE key = 'command'", (value,))
+    db.close()
+    said = shadho("experiment", "continue", UNDER_WAY)
+    why = "No such file or directory; start the driver of experiments/sin yourself"
+    assert (said.returncode, said.stderr) == (1, f"error: /gone/bin/python cannot be started in {place}: {why}\n")
+
+
 @pytest.mark.usefixtures("place")
 def test_an_archived_search_is_listed_on_demand() -> None:
     assert ok("experiment", "archive", OVER) == f"{OVER} is archived\n"

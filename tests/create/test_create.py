@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import tarfile
@@ -106,6 +107,7 @@ def test_a_killed_driver_and_a_changed_folder(user: User, tmp_path: Path) -> Non
     assert result.counts == {"COMPLETED": 6}
     assert done_before.items() <= {trial.number: trial.finished_s for trial in result.trials}.items()
     assert "starting its driver again" in user.types("continue", directory, "--max-trials", "8").stdout
+    assert user.types("wait", directory).returncode == 0
     assert Result(directory).counts == {"COMPLETED": 8}
 
 
@@ -118,7 +120,20 @@ def test_continue_starts_a_driver_that_was_killed(user: User, tmp_path: Path) ->
     gate.unlink()
     assert user.types("wait", directory).returncode == 5
     assert user.types("continue", directory).returncode == 0
+    assert user.types("wait", directory).returncode == 0
     assert Result(directory).counts == {"COMPLETED": 6}
+
+
+def test_a_copy_is_continued_where_it_is(user: User) -> None:
+    assert user.types("create", "exp.yaml", "code", "--follow").returncode == 0
+    first, copy = user.folder / "experiments/quick", user.folder / "experiments/copy"
+    shutil.copytree(first, copy)
+    done = user.types("continue", "experiments/copy", "--max-trials", "8")
+    assert (done.returncode, done.stderr) == (0, "")
+    said = r"starting its driver again, in the background: it is process \d+, and prints to experiments/copy/driver.log\n"
+    assert re.fullmatch(said, done.stdout), done.stdout
+    assert user.types("wait", copy).returncode == 0
+    assert (Result(first).counts, Result(copy).counts) == ({"COMPLETED": 6}, {"COMPLETED": 8})
 
 
 def test_paused(user: User) -> None:
