@@ -19,31 +19,36 @@ has_work_queue() {
     return 1
 }
 
-install_work_queue() {
-    apt-get update -qq && apt-get install -y -qq --no-install-recommends coop-computing-tools python3-workqueue
-}
-
-if ! has_work_queue && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    echo "installing Work Queue"
-    DEBIAN_FRONTEND=noninteractive install_work_queue </dev/null >/dev/null
-fi
-if ! has_work_queue; then
-    echo "Work Queue is not installed, so its tests cannot run. Debian, Ubuntu: apt-get install coop-computing-tools" >&2
-    echo "python3-workqueue; elsewhere: conda install -c conda-forge ndcctools" >&2
-fi
-
 has_slurm() {
     command -v sbatch >/dev/null && PATH="$PATH:/usr/sbin" command -v slurmctld slurmd >/dev/null
 }
 
-# Of this one only the programs are wanted: no daemon is to run but those that the tests start.
-if ! has_slurm && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    echo "installing Slurm"
-    (DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends slurm-wlm </dev/null >/dev/null)
-fi
-if ! has_slurm; then
-    echo "Slurm is not installed, so its tests cannot run. Debian, Ubuntu: apt-get install slurm-wlm" >&2
-fi
+has_grid_engine() {
+    [ -x /usr/lib/gridengine/sge_qmaster ] && [ -x /usr/lib/gridengine/sge_execd ] && [ -x /usr/lib/gridengine/qsub ]
+}
+
+has_chromium() {
+    command -v chromium >/dev/null && command -v chromedriver >/dev/null
+}
+
+# need CHECK NAME PACKAGE...: of these only the programs are wanted, so that no daemon is to run but those that the tests start.
+need() {
+    local check=$1 name=$2
+    shift 2
+    "$check" && return
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "installing $name"
+        apt-get update -qq </dev/null >/dev/null
+        DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "$@" </dev/null >/dev/null
+    fi
+    "$check" || echo "$name is not installed, so its tests cannot run. Debian, Ubuntu: apt-get install $*" >&2
+}
+
+need has_work_queue "Work Queue" coop-computing-tools python3-workqueue
+has_work_queue || echo "elsewhere: conda install -c conda-forge ndcctools" >&2
+need has_slurm Slurm slurm-wlm
+need has_grid_engine "Grid Engine" gridengine-master gridengine-exec gridengine-client
+need has_chromium Chromium chromium chromium-driver
 
 bash scripts/check.sh
 checked=$?

@@ -23,6 +23,7 @@ def publish(
     password_file: str | None = None,
     jobs_per_gpu: int = 1,
     priority: int = shadho_rendezvous.USUAL_PRIORITY,
+    ssl: bool = False,
 ) -> Path:
     """Have workers that look for `name` find this process; return the file that says so, for `withdraw`.
 
@@ -34,12 +35,14 @@ def publish(
         password_file: the path of the password file that workers need.
         jobs_per_gpu: how many trials may share a GPU.
         priority: the smaller, the sooner workers go to it.
+        ssl: whether the manager speaks SSL.
 
     Raises:
         WorldError: the folder cannot be written, or others can write to it.
     """
     try:
-        return Path(shadho_rendezvous.publish(str(shadho_home()), name, host, port, run_id, password_file, jobs_per_gpu, priority))
+        home = str(shadho_home())
+        return Path(shadho_rendezvous.publish(home, name, host, port, run_id, password_file, jobs_per_gpu, priority, ssl))
     except shadho_rendezvous.RendezvousError as error:
         raise WorldError(str(error)) from error
 

@@ -15,6 +15,7 @@ from shadho_like.table import write_csv
 from shadho_like.trial import Hyperparameters, Trial
 
 if TYPE_CHECKING:
+    import optuna
     import pandas as pd
     from matplotlib.figure import Figure
 
@@ -141,6 +142,16 @@ class Result:
             write_csv(journal.trials, self.metric, text)
         text.seek(0)
         return pd.read_csv(text)
+
+    def to_optuna(self) -> optuna.Study:
+        """Return the trials as an Optuna study in memory, to analyse, to plot, or to go on from with a sampler of Optuna's.
+
+        Raises:
+            OptionError: Optuna is not installed.
+        """
+        from shadho_like.studies import to_optuna
+
+        return to_optuna(self.directory)
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: where it stands, and the best trials."""

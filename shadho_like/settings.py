@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from shadho_like import rendezvous
+from shadho_like import certificate, rendezvous
 from shadho_like.engine.workqueue_options import WorkQueueOptions
 from shadho_like.errors import OptionError, nearest
 from shadho_like.resources import Resources, is_gpu_count
@@ -24,6 +24,10 @@ class WorkQueueSettings:
         password_file: a file whose contents workers must know; by default one is made for the search's name.
         catalog: a catalog server, host:port; nothing is announced anywhere without one.
         python: the interpreter that evaluates callables on workers.
+        environment: what trials run in on workers: an archive that `shadho workers pack` made, or a folder that every machine sees.
+        ssl: whether what goes between the driver and its workers is encrypted; needs a Work Queue that can, on both sides.
+        ssl_key: the file with the manager's private key; with `ssl_cert`, by default both are made for the search's name.
+        ssl_cert: the file with its certificate.
         cores: processor cores that one task needs.
         memory: memory that one task needs, in MiB.
         disk: room on the disk that one task needs, in MiB.
@@ -38,6 +42,10 @@ class WorkQueueSettings:
     password_file: str | None = None
     catalog: str | None = None
     python: str | None = None
+    environment: str | None = None
+    ssl: bool | None = None
+    ssl_key: str | None = None
+    ssl_cert: str | None = None
     cores: int | None = None
     memory: int | None = None
     disk: int | None = None
@@ -80,7 +88,17 @@ class WorkQueueSettings:
             catalog=self.catalog,
             password_file=self.password_file or str(rendezvous.password_file(name)),
             python=self.python,
+            environment=self.environment,
+            ssl=self._ssl_files(name),
         )
+
+    def _ssl_files(self, name: str) -> tuple[str, str] | None:
+        given = [file for file in (self.ssl_key, self.ssl_cert) if file is not None]
+        if len(given) == 1 or (given and self.ssl is False):
+            raise OptionError("config.workqueue: ssl_key and ssl_cert go together, and with ssl = True")
+        if given:
+            return given[0], given[1]
+        return tuple(map(str, certificate.files(name))) if self.ssl else None  # type: ignore[return-value]
 
 
 class Settings:
@@ -146,10 +164,12 @@ class Settings:
         """Set what a file says; without a key, only look whether there is such a section."""
         settings = getattr(self, section)
         if key:
-            setattr(settings, key, _number(value) if _KEYS.get(key) in {_COUNT, _GPUS, _PORT} else value)
+            kind = _KEYS.get(key)
+            read = _switch if kind == _SWITCH else _number if kind in {_COUNT, _GPUS, _PORT} else str
+            setattr(settings, key, read(value))
 
 
-_TEXT, _COUNT = "a text", "a whole number of at least 0"
+_TEXT, _COUNT, _SWITCH = "a text", "a whole number of at least 0", "True or False"
 _GPUS = "a whole number of at least 0, or a share of one GPU such as 0.5"
 _PORT, _CATALOG = 'a port, a range like "9000-9100", or 0 for any free port', "host:port of a catalog server"
 _KEYS: Mapping[str, str] = {
@@ -159,6 +179,10 @@ _KEYS: Mapping[str, str] = {
     "password_file": _TEXT,
     "catalog": _CATALOG,
     "python": _TEXT,
+    "environment": _TEXT,
+    "ssl": _SWITCH,
+    "ssl_key": _TEXT,
+    "ssl_cert": _TEXT,
     "cores": _COUNT,
     "memory": _COUNT,
     "disk": _COUNT,
@@ -176,9 +200,14 @@ def _number(text: str) -> int | float | str:
     return text
 
 
+def _switch(text: str) -> bool | str:
+    """Return what a file's text switches on or off; the text where it does neither."""
+    return configparser.ConfigParser.BOOLEAN_STATES.get(text.lower(), text)
+
+
 def _fits(key: str, value: Any) -> bool:
-    if isinstance(value, bool):
-        return False
+    if isinstance(value, bool) or _KEYS[key] == _SWITCH:
+        return isinstance(value, bool) and _KEYS[key] == _SWITCH
     if _KEYS[key] == _COUNT:
         return isinstance(value, int) and value >= 0
     if _KEYS[key] == _GPUS:

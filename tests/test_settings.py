@@ -12,7 +12,7 @@ from shadho_like.errors import OptionError, WorldError
 from shadho_like.resources import Resources
 from shadho_like.settings import Settings
 
-KNOWN = "Known: address, catalog, cores, disk, gpu_memory, gpu_model, gpus, memory, name, password_file, port, python."
+KNOWN = "Known: address, catalog, cores, disk, environment, gpu_memory, gpu_model, gpus, memory, name, password_file, port, python, ssl, ssl_cert, ssl_key."
 
 
 @pytest.fixture
@@ -20,6 +20,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home folder, with the current one in it."""
     (tmp_path / "here").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("SHADHO_HOME", raising=False)
     monkeypatch.chdir(tmp_path / "here")
     return tmp_path
 
@@ -147,3 +148,35 @@ def test_a_wrong_line_is_named(home: Path) -> None:
     assert said(path, text) == f"{start} 4: config has no section 'globl': Known: workqueue."
     assert said(path, "name = a\n").startswith(f"{path} cannot be read: File contains no section headers.")
     assert said(path, "[workqueue]\nname = a\nname = b\n").startswith(f"{path} cannot be read: While reading from")
+
+
+def test_an_environment_that_is_none_is_refused(home: Path) -> None:
+    (home / "here/notes.txt").write_text("none", encoding="utf-8")
+    said = {
+        "env.tar.gz": f"environment: there is no 'env.tar.gz' in {home}/here; shadho workers pack makes one",
+        ".": "environment: '.' is a folder without bin/python, and so no environment",
+        "notes.txt": "environment: 'notes.txt' is no tar archive; shadho workers pack makes one, and so does conda-pack",
+    }
+    for value, text in said.items():
+        workqueue = Settings().workqueue
+        workqueue.environment = value
+        with pytest.raises(OptionError) as caught:
+            workqueue.engine_options("sin")
+        assert str(caught.value) == text
+
+
+def test_ssl_is_switched_on_in_a_file_and_its_files_go_together(home: Path) -> None:
+    (home / "here/.shadhorc").write_text("[workqueue]\nssl = yes\n", encoding="utf-8")
+    options = Settings.load().workqueue.engine_options("sin")
+    assert options.ssl is not None
+    assert [Path(file).name for file in options.ssl] == ["sin.key.pem", "sin.cert.pem"]
+    assert Path(options.ssl[0]).stat().st_mode & 0o777 == 0o600
+    assert Settings.load().workqueue.engine_options("sin") == options
+    assert said(home / "here/.shadhorc", "[workqueue]\nssl = perhaps\n").endswith("config.workqueue.ssl takes True or False, not 'perhaps'")
+    workqueue = Settings().workqueue
+    workqueue.ssl_key = "key.pem"
+    with pytest.raises(OptionError, match="ssl_key and ssl_cert go together"):
+        workqueue.engine_options("sin")
+    workqueue.ssl_cert = "cert.pem"
+    with pytest.raises(OptionError, match="ssl: there is no file 'key.pem' in "):
+        workqueue.engine_options("sin")

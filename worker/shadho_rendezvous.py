@@ -48,6 +48,7 @@ class Rendezvous:
         pid_started: tells `pid` from a later process of that number.
         jobs_per_gpu: how many of its trials may share a GPU.
         priority: the smaller, the sooner workers go to it.
+        ssl: whether its manager speaks SSL.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Rendezvous:
     pid_started: int
     jobs_per_gpu: int = 1
     priority: int = USUAL_PRIORITY
+    ssl: bool = False
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -77,6 +79,7 @@ def publish(
     password_file: str | None = None,
     jobs_per_gpu: int = 1,
     priority: int = USUAL_PRIORITY,
+    ssl: bool = False,
 ) -> str:
     """Write this process's file and return its path.
 
@@ -88,7 +91,7 @@ def publish(
     pid = os.getpid()
     started = process_started(pid) or 0
     password = os.path.abspath(password_file) if password_file else None
-    entry = Rendezvous(name, host, port, pid, run, time.time(), password, this_machine(), started, jobs_per_gpu, priority)
+    entry = Rendezvous(name, host, port, pid, run, time.time(), password, this_machine(), started, jobs_per_gpu, priority, ssl)
     try:
         _make_folders(home, folder)
         _write(folder, path, {"version": VERSION, **asdict(entry)})

@@ -198,11 +198,14 @@ class Server:
         inputs = os.path.join(folder, shadho_zygote.INPUTS_FOLDER)
         shutil.copytree(os.fsdecode(sandbox), inputs, copy_function=_link, ignore=_leave_out)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        env = dict(item.split(b"=", 1) for item in environ)
+        # Where trials have an environment of their own, its interpreter.
+        python = shutil.which(os.fsdecode(env.get(b"SHADHO_PYTHON", b""))) or sys.executable
         with theirs, open(os.path.join(folder, "log"), "wb") as log:
             subprocess.Popen(
-                [sys.executable, os.path.abspath(shadho_zygote.__file__), str(theirs.fileno()), folder],
+                [python, os.path.abspath(shadho_zygote.__file__), str(theirs.fileno()), folder],
                 pass_fds=[theirs.fileno()],
-                env=dict(item.split(b"=", 1) for item in environ),
+                env=env,
                 cwd=inputs,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

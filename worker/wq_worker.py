@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -27,6 +28,7 @@ _SHORTEST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 5.0
 _CONNECT_TIMEOUT_S = 1
 _CATALOG_TIMEOUT_S = 5
+_SSL = "--ssl"
 
 
 def _work_queue_worker() -> str:
@@ -165,11 +167,28 @@ class Search:
         for found in shadho_rendezvous.find(_home(), options.name):
             theirs = password or (["--password", found.password_file] if found.password_file else [])
             slots = self._gpu_slots(found.jobs_per_gpu)
-            managers += [[*once, *theirs, *slots, address, str(found.port)] for address in found.addresses]
+            encrypted = self._encrypted() if found.ssl else []
+            managers += [[*once, *theirs, *slots, *encrypted, address, str(found.port)] for address in found.addresses]
         if options.catalog:
             asked = ["--catalog", options.catalog, "--manager-name", _as_pattern(options.name)]
             managers.append(["--connect-timeout", str(_CATALOG_TIMEOUT_S), *password, *self._gpu_slots(1), *asked])
         return managers
+
+    def _encrypted(self) -> list[str]:
+        """Return the option for a manager that speaks SSL.
+
+        Raises:
+            Misused: `work_queue_worker` does not.
+        """
+        program = self._program.argv[0]
+        said = subprocess.run([program, "--help"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
+        if _SSL.encode() not in said:
+            message = (
+                f"{self._options.called} speaks SSL (config.workqueue.ssl), and {program} does not: install a newer Work Queue here, "
+                "such as conda-forge's ndcctools"
+            )
+            raise Misused(message)
+        return [_SSL]
 
     def _gpu_slots(self, jobs_per_gpu: int) -> list[str]:
         """Return the option that offers a slot for each trial that the GPUs take; Work Queue takes 0 to mean none."""

@@ -101,6 +101,19 @@ class WorkerJob:
 
 
 @dataclass(frozen=True, slots=True)
+class FactoryWords:
+    """What the factory is told of one batch system.
+
+    Attributes:
+        batch_type: its name there.
+        options: what its jobs ask for beside cores, in the batch system's words, as one argument.
+    """
+
+    batch_type: str
+    options: Callable[[WorkerJob], str]
+
+
+@dataclass(frozen=True, slots=True)
 class BatchSystem:
     """How one batch system is spoken to.
 
@@ -114,6 +127,7 @@ class BatchSystem:
         remove: the commands that end workers at once, from their ids.
         drain: the commands that ask running workers to let their trials end.
         script: the whole text of the script.
+        factory: what `work_queue_factory` is told of it.
     """
 
     name: str
@@ -125,6 +139,7 @@ class BatchSystem:
     remove: Callable[[Sequence[str]], list[list[str]]]
     drain: Callable[[Sequence[str]], list[list[str]]]
     script: Callable[[WorkerJob], str]
+    factory: FactoryWords
 
 
 def lines(*parts: str | None) -> str:

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
-from shadho_like.batch.base import BatchSystem, Place, WorkerJob, lines
+from shadho_like.batch.base import BatchSystem, FactoryWords, Place, WorkerJob, lines
 
 _PLACES = {
     1: Place.WAITING,
@@ -47,6 +47,21 @@ def _script(job: WorkerJob) -> str:
     )
 
 
+def _factory_options(job: WorkerJob) -> str:
+    """Return the lines that the factory adds to its submit description, as it reads them: in one argument, with codes for line ends."""
+    described = [
+        f"batch_name = {job.job_name}",
+        f"request_gpus = {job.gpus}" if job.gpus else None,
+        f"request_memory = {job.memory_mb}" if job.memory_mb else None,
+        f"allowed_job_duration = {job.time_s}" if job.time_s else None,
+        "kill_sig = SIGTERM",
+        "remove_kill_sig = SIGTERM",
+        f"job_max_vacate_time = {job.notice_s}",
+        *job.batch_options,
+    ]
+    return "\\n".join(line.replace("\\", "\\\\") for line in described if line is not None)
+
+
 def _quoted(word: str) -> str:
     """Return a word as it stands in HTCondor's own quoting: double quotes around the line, single ones around a word, both doubled."""
     text = word.replace('"', '""')
@@ -78,4 +93,5 @@ HTCONDOR = BatchSystem(
     # It sends remove_kill_sig first, and waits for job_max_vacate_time.
     drain=_remove,
     script=_script,
+    factory=FactoryWords("condor", _factory_options),
 )

@@ -7,8 +7,9 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 
-from shadho_like.batch.base import BatchSystem, Place, WorkerJob, clock, lines
+from shadho_like.batch.base import BatchSystem, FactoryWords, Place, WorkerJob, clock, lines
 from shadho_like.batch.shell import run_worker
+from shadho_like.errors import OptionError
 
 _PLACES = {
     "B": Place.RUNNING,
@@ -47,6 +48,25 @@ def _script(job: WorkerJob) -> str:
     )
 
 
+def _factory_options(job: WorkerJob) -> str:
+    """Return what the factory leaves out; it asks for nodes=1:ppn=CORES, which goes with no `select`, and so with no GPUs.
+
+    Raises:
+        OptionError: the workers are to have GPUs.
+    """
+    if job.gpus:
+        message = "--auto on PBS: work_queue_factory has no way to ask PBS for GPUs: submit a number of workers, -n, or leave --gpus out"
+        raise OptionError(message)
+    return shlex.join(
+        [
+            *("-N", job.job_name, "-r", "n"),
+            *(["-l", f"mem={job.memory_mb}mb"] if job.memory_mb else []),
+            *(["-l", f"walltime={clock(job.time_s)}"] if job.time_s else []),
+            *job.batch_options,
+        ]
+    )
+
+
 def _ids(said: str, count: int) -> tuple[str, ...]:
     match = re.search(r"^(\d+)(\[\])?(\.\S+)?$", said.strip(), re.MULTILINE)
     if match is None:
@@ -78,4 +98,5 @@ PBS = BatchSystem(
     remove=_remove,
     drain=_drain,
     script=_script,
+    factory=FactoryWords("pbs", _factory_options),
 )

@@ -91,6 +91,11 @@ def _path(search: str) -> Path:
     return folder(search) / "submitted.json"
 
 
+def worker_job(value: dict[str, Any]) -> WorkerJob:
+    """Return what JSON says of a job."""
+    lists = {field.name: tuple(value[field.name]) for field in fields(WorkerJob) if field.name.endswith("_options")}
+    return WorkerJob(**{**value, **lists})
+
+
 def _submission(value: dict[str, Any]) -> Submission:
-    lists = {field.name: tuple(value["job"][field.name]) for field in fields(WorkerJob) if field.name.endswith("_options")}
-    return Submission(**{**value, "ids": tuple(value["ids"]), "job": WorkerJob(**{**value["job"], **lists})})
+    return Submission(**{**value, "ids": tuple(value["ids"]), "job": worker_job(value["job"])})

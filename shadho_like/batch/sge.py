@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 
-from shadho_like.batch.base import BatchSystem, Place, WorkerJob, clock, lines
+from shadho_like.batch.base import BatchSystem, FactoryWords, Place, WorkerJob, clock, lines
 from shadho_like.batch.shell import run_worker
 
 
@@ -30,6 +30,19 @@ def _script(job: WorkerJob) -> str:
         "",
         f"export SHADHO_HOME={shlex.quote(job.home)}",
         run_worker(job, "USR2"),
+    )
+
+
+def _factory_options(job: WorkerJob) -> str:
+    """Return what the factory leaves out; it asks for the parallel environment smp, and nothing else."""
+    return shlex.join(
+        [
+            *("-N", job.job_name, "-notify", "-r", "n"),
+            *(["-l", f"gpu={job.gpus}"] if job.gpus else []),
+            *(["-l", f"h_vmem={-(-job.memory_mb // job.cores)}M"] if job.memory_mb else []),
+            *(["-l", f"h_rt={clock(job.time_s)}"] if job.time_s else []),
+            *job.batch_options,
+        ]
     )
 
 
@@ -67,4 +80,5 @@ SGE = BatchSystem(
     # With -notify, qdel sends USR2 before it kills.
     drain=_remove,
     script=_script,
+    factory=FactoryWords("sge", _factory_options),
 )

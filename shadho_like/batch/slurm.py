@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 
-from shadho_like.batch.base import BatchSystem, Place, WorkerJob, clock, lines
+from shadho_like.batch.base import BatchSystem, FactoryWords, Place, WorkerJob, clock, lines
 
 _PLACES = {
     "COMPLETING": Place.ENDING,
@@ -34,7 +34,7 @@ def _script(job: WorkerJob) -> str:
         f"#SBATCH --output={shlex.quote(job.logs.replace('%', '%%') + '/%A_%a.log')}",
         "#SBATCH --nodes=1 --ntasks=1",
         f"#SBATCH --cpus-per-task={job.cores}",
-        f"#SBATCH --gres=gpu:{f'{job.gpu_type}:' if job.gpu_type else ''}{job.gpus}" if job.gpus else None,
+        f"#SBATCH --gres={_gres(job)}" if job.gpus else None,
         f"#SBATCH --mem={job.memory_mb}M" if job.memory_mb else None,
         f"#SBATCH --time={clock(job.time_s)}" if job.time_s else None,
         f"# The worker hears of its end, by time or by preemption, {job.notice_s} s before.",
@@ -45,6 +45,23 @@ def _script(job: WorkerJob) -> str:
         f"export SHADHO_HOME={shlex.quote(job.home)}",
         "# In the place of the shell: Slurm's signal to the script is the worker's.",
         f"exec {job.command}",
+    )
+
+
+def _gres(job: WorkerJob) -> str:
+    return f"gpu:{f'{job.gpu_type}:' if job.gpu_type else ''}{job.gpus}"
+
+
+def _factory_options(job: WorkerJob) -> str:
+    """Return what the factory leaves out, memory too: some versions write it as two words."""
+    return shlex.join(
+        [
+            f"--job-name={job.job_name}",
+            *([f"--gres={_gres(job)}"] if job.gpus else []),
+            *([f"--mem={job.memory_mb}M"] if job.memory_mb else []),
+            *([f"--time={clock(job.time_s)}"] if job.time_s else []),
+            *(f"--signal=B:TERM@{job.notice_s}", "--no-requeue", *job.batch_options),
+        ]
     )
 
 
@@ -76,4 +93,5 @@ SLURM = BatchSystem(
     remove=_remove,
     drain=_drain,
     script=_script,
+    factory=FactoryWords("slurm", _factory_options),
 )

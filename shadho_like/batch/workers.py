@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shadho_like.batch import SYSTEMS, queue, record
-from shadho_like.batch.base import BatchSystem, Place, WorkerJob
+from shadho_like.batch.base import BatchSystem, FactoryWords, Place, WorkerJob
+from shadho_like.batch.factory import LOCAL, ON_THIS_MACHINE
+from shadho_like.batch.factory_record import FactoryFolder
 from shadho_like.batch.record import Submission
 from shadho_like.errors import OptionError
 from shadho_like.registry import lookup
@@ -36,6 +38,15 @@ def system_of(name: str) -> BatchSystem:
     """
     system: BatchSystem = lookup("batch system", name, SYSTEMS)
     return system
+
+
+def factory_words(name: str) -> FactoryWords:
+    """Return what the factory is told of a batch system, or of this machine where that is `local`.
+
+    Raises:
+        OptionError: there is no such batch system.
+    """
+    return ON_THIS_MACHINE if name == LOCAL else system_of(name).factory
 
 
 def submit(system: BatchSystem, job: WorkerJob) -> Submission:
@@ -80,7 +91,7 @@ def found(search: str) -> list[Found]:
         WorldError: a batch system does not answer.
     """
     submissions = record.read(search)
-    if not submissions:
+    if not submissions and FactoryFolder.newest(search) is None:
         raise OptionError(f"no workers were submitted for {search!r}: {record.folder(search)} holds none; see shadho workers submit")
     seen = [Found(each, queue.places(system_of(each.system), each.ids)) for each in submissions]
     return [Found(each.submission, there) for each in seen if (there := _there(each.places))]
@@ -128,9 +139,10 @@ def scale(search: str, count: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _more(search: str, count: int) -> tuple[str, ...]:
-    if count == 0:
+    submissions = record.read(search)
+    if count == 0 or not submissions:
         return ()
-    last = record.read(search)[-1]
+    last = submissions[-1]
     return _submit(system_of(last.system), replace(last.job, count=count)).ids
 
 

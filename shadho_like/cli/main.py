@@ -13,7 +13,9 @@ import click
 from shadho_like import __version__
 from shadho_like.cli.checkpoint import checkpoint_commands
 from shadho_like.cli.completion import completion
+from shadho_like.cli.dashboard import dashboard
 from shadho_like.cli.experiment import experiment_commands
+from shadho_like.cli.export import export
 from shadho_like.cli.reference import EXPERIMENT
 from shadho_like.cli.report import report_command
 from shadho_like.cli.said import said_plainly
@@ -41,7 +43,9 @@ def cli() -> None:
 
 cli.add_command(checkpoint_commands)
 cli.add_command(completion)
+cli.add_command(dashboard)
 cli.add_command(experiment_commands)
+cli.add_command(export)
 cli.add_command(report_command)
 cli.add_command(trial_commands)
 cli.add_command(worker_commands)

@@ -5,12 +5,18 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from shadho_like.batch import SYSTEMS
+from shadho_like.batch.factory import LOCAL
+from shadho_like.cli.pack import pack
 from shadho_like.cli.said import said_plainly
 from shadho_like.errors import OptionError
+
+if TYPE_CHECKING:
+    from shadho_like.batch.base import WorkerJob
 
 _SEARCH = click.argument("name")
 
@@ -20,11 +26,15 @@ def worker_commands() -> None:
     """Put workers into a cluster's queue, see them, and take them out."""
 
 
+worker_commands.add_command(pack)
+
+
 @worker_commands.command()
 @click.option("--config", type=click.Path(path_type=Path), help="An experiment's YAML: its slurm or pbs section, and what its trials need.")
-@click.option("--batch", "system_name", type=click.Choice(list(SYSTEMS)), help="The batch system.  [default: the config's]")
+@click.option("--batch", "system_name", type=click.Choice([*SYSTEMS, LOCAL]), help="The batch system.  [default: the config's]")
 @click.option("--name", "search", help="The driver's config.workqueue.name.  [default: the config's name]")
 @click.option("-n", "--count", type=click.IntRange(min=1), help="How many workers.  [default: the config's, else 1]")
+@click.option("--auto", metavar="MIN:MAX", help="Keep as many workers as there is work, within these limits, until they are drained.")
 @click.option("--gpus", type=click.IntRange(min=0), help="GPUs of each worker.  [default: the config's, else 0]")
 @click.option("--cores", type=click.IntRange(min=1), help="Processor cores of each worker.  [default: the config's, else 1]")
 @click.option("--memory", help="Memory of each worker, such as 16G.  [default: the queue's]")
@@ -39,6 +49,7 @@ def submit(
     system_name: str | None,
     search: str | None,
     count: int | None,
+    auto: str | None,
     gpus: int | None,
     cores: int | None,
     memory: str | None,
@@ -63,7 +74,8 @@ def submit(
 
     with said_plainly():
         wanted = wanted_of(config, system_name, search)
-        system, search, kind = workers.system_of(wanted.system), wanted.search, wanted.kind
+        system_name, search, kind = wanted.system, wanted.search, wanted.kind
+        _check_number(system_name, count, auto)
         job = WorkerJob(
             search=search,
             count=count or kind.workers,
@@ -79,12 +91,40 @@ def submit(
             gpu_type=kind.gpu_type,
             worker_options=worker_options,
         )
+        if auto is not None:
+            _submit_auto(system_name, auto, job, dry_run=dry_run)
+            return
+        system = workers.system_of(system_name)
         if dry_run:
             click.echo(system.script(job), nl=False)
             return
         made = workers.submit(system, job)
         click.echo(f"{made.script} prints to {job.logs}", err=True)
         click.echo("\n".join(made.ids))
+
+
+def _check_number(system_name: str, count: int | None, auto: str | None) -> None:
+    """Refuse what does not say how many workers there are to be, and where.
+
+    Raises:
+        OptionError: as it says.
+    """
+    if auto is not None and count is not None:
+        raise OptionError(f"-n {count} and --auto {auto}: give a number of workers, or have as many as there is work")
+    if auto is None and system_name == LOCAL:
+        raise OptionError("--batch local goes with --auto MIN:MAX; one worker of this machine is started with wq_worker -M NAME")
+
+
+def _submit_auto(system_name: str, limits: str, job: WorkerJob, *, dry_run: bool) -> None:
+    from shadho_like.batch import auto
+
+    wish = auto.wished(system_name, limits, job)
+    if dry_run:
+        click.echo(auto.preview(wish), nl=False)
+        return
+    folder, standing = auto.begin(wish)
+    click.echo(f"{folder.log} tells what is submitted, and {job.logs} what the workers print", err=True)
+    click.echo(f"process {standing.pid}")
 
 
 @worker_commands.command()
@@ -94,14 +134,17 @@ def status(name: str) -> None:
 
     Example: shadho workers status digits
     """
-    from shadho_like.batch import workers
+    from shadho_like.batch import auto, workers
 
     with said_plainly():
-        there = workers.found(name)
-        click.echo(f"{name}: {workers.summary([place for each in there for place in each.places.values()])}")
-        for each in there:
-            for worker, place in each.places.items():
-                click.echo(f"{each.submission.system} {worker}  {place.value}")
+        there, kept = workers.found(name), auto.newest(name)
+        listed = [(each.submission.system, *worker) for each in there for worker in each.places.items()]
+        listed += [(kept.wish().system, *worker) for worker in auto.places(kept).items()] if kept else []
+        click.echo(f"{name}: {workers.summary([place for *_, place in listed])}")
+        if kept:
+            click.echo(auto.described(kept))
+        for system, worker, place in listed:
+            click.echo(f"{system} {worker}  {place.value}")
 
 
 @worker_commands.command()
@@ -112,11 +155,13 @@ def scale(name: str, count: int) -> None:
 
     Example: shadho workers scale digits 20
     """
-    from shadho_like.batch import workers
+    from shadho_like.batch import auto, workers
 
     with said_plainly():
+        kept = auto.scale(name, count)
         new, drained = workers.scale(name, count)
         said = [f"submitted {' '.join(new)}"] if new else [f"drained {' '.join(drained)}"] if drained else []
+        said += [] if kept is None else [f"kept by --auto: {workers.summary(list(kept.values()))}; told to end"]
         click.echo("\n".join(said) or f"{name} has {count} already")
 
 
@@ -127,11 +172,11 @@ def drain(name: str) -> None:
 
     Example: shadho workers drain digits
     """
-    from shadho_like.batch import workers
+    from shadho_like.batch import auto, workers
 
     with said_plainly():
-        there = workers.drain(name)
-        click.echo(f"{name}: {workers.summary([place for each in there for place in each.places.values()])}; told to end")
+        places = [*(auto.drain(name) or {}).values(), *(place for each in workers.drain(name) for place in each.places.values())]
+        click.echo(f"{name}: {workers.summary(places)}; told to end")
 
 
 @worker_commands.command()

@@ -100,7 +100,7 @@ class WorkQueueEngine:
         self._launch = launch
         if launch.checkpoints is not None:
             checkpoint.make_root(launch.checkpoints)
-        self._files = TaskFiles(launch, self._options.python)
+        self._files = TaskFiles(launch, self._options)
         self._classes = TaskClasses(launch)
         self._reporting = Reporting(self.now, safe=launch.checkpoints is not None)
         self._files.make()
@@ -113,6 +113,7 @@ class WorkQueueEngine:
             "ports": self._options.ports,
             "catalog": self._options.catalog_server,
             "password_file": self._options.password_file and str(Path(self._options.password_file).absolute()),
+            "ssl": self._options.ssl and [str(Path(file).absolute()) for file in self._options.ssl],
         }
         self._start(self._settings)
         if self._manager is not None and not self._manager.confined:
@@ -131,6 +132,7 @@ class WorkQueueEngine:
             run_id=self._run,
             password_file=password_file,
             jobs_per_gpu=self._opened.resources.jobs_per_gpu,
+            ssl=self._options.ssl is not None,
             priority=self._opened.priority or USUAL_PRIORITY,
         )
 
@@ -344,7 +346,8 @@ class WorkQueueEngine:
     def _worker_command(self) -> str:
         known = shlex.quote(self._options.name)
         password = f" -P {shlex.quote(str(self._settings['password_file']))}" if self._options.password_file else ""
-        return f"wq_worker -M {known}, or from afar: wq_worker {self._host} {self.port}{password}"
+        ssl = " --ssl" if self._options.ssl else ""
+        return f"wq_worker -M {known}, or from afar: wq_worker {self._host} {self.port}{password}{ssl}"
 
     def _revive(self, dead: ManagerProcess) -> None:
         """Start another manager, on the same port if it can be had; everything that the last one ran is lost."""

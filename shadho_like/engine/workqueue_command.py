@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 import shadho_drain
 import shadho_gpus
 import shadho_warm
 import shadho_worker
 
+from shadho_like.engine.workqueue_environment import activation
 from shadho_like.launch import Launch
 from shadho_like.trial import FailureKind
 
@@ -60,10 +62,10 @@ export PYTHONUNBUFFERED=1 PYTHONPATH="$PWD${{PYTHONPATH:+:$PYTHONPATH}}" {enviro
 {watch}{command}
 """
 # Work Queue kills a task by its process group, which it makes too late when the shell is quick: then the shell starts over as the
-# leader of one. It starts over too where it has set which GPUs the trial sees: a warm interpreter reads the environment that a
+# leader of one. It starts over too where it has set which GPUs the trial sees, or an environment: a warm interpreter reads what a
 # process began with.
 _IN_GROUP = """shadho_text={text}
-{gpus}if ! kill -s 0 -- -$$ 2>/dev/null && command -v setsid >/dev/null 2>&1; then exec setsid sh -c "$shadho_text"; fi
+{gpus}{environment}if ! kill -s 0 -- -$$ 2>/dev/null && command -v setsid >/dev/null 2>&1; then exec setsid sh -c "$shadho_text"; fi
 if [ -n "${{shadho_moved-}}" ]; then exec sh -c "$shadho_text"; fi
 eval "$shadho_text"
 """
@@ -98,13 +100,14 @@ _OVER_DISK = "shadho_like: ended, its folder took more disk than a trial may"
 _LIMITS = {_OVER_TIME: FailureKind.TIME_LIMIT, _OVER_DISK: FailureKind.DISK}
 
 
-def shell_text(launch: Launch, outputs: Sequence[str], python: str | None) -> str:
+def shell_text(launch: Launch, outputs: Sequence[str], python: str | None, environment: Path | None = None) -> str:
     """Return what a worker's shell is to run.
 
     Args:
         launch: the command or the objective, and its limits.
         outputs: the files that are sent back.
-        python: the interpreter that evaluates callables; None for the worker's own choice.
+        python: the interpreter that evaluates callables; None for the environment's, or the worker's own choice.
+        environment: the archive or the folder of the trials' environment; None for the worker's own.
     """
     command = f"eval {shlex.quote(launch.command)}" if launch.command else f". ./{shadho_warm.LAUNCHER_FILE}"
     watched = launch.trial_timeout_s is not None or launch.resources.disk_mb
@@ -123,7 +126,7 @@ def shell_text(launch: Launch, outputs: Sequence[str], python: str | None) -> st
         asked=ASKED,
         refused=shadho_gpus.REFUSED,
     )
-    return _IN_GROUP.format(text=shlex.quote(text), gpus=shadho_gpus.LAUNCHER)
+    return _IN_GROUP.format(text=shlex.quote(text), gpus=shadho_gpus.LAUNCHER, environment=activation(environment) if environment else "")
 
 
 def _watch(disk_mb: int | None) -> str:

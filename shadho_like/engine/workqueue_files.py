@@ -22,6 +22,8 @@ from shadho_like import checkpoint, sandbox
 from shadho_like.checkpoint import Incoming
 from shadho_like.engine.supervisor import remove_folder
 from shadho_like.engine.workqueue_command import TIME_LIMIT, shell_text
+from shadho_like.engine.workqueue_environment import ARCHIVE, archive
+from shadho_like.engine.workqueue_options import WorkQueueOptions
 from shadho_like.launch import Launch
 from shadho_like.resources import Resources
 from shadho_like.trial import Attempt, AttemptId
@@ -36,15 +38,16 @@ class TaskFiles:
 
     Args:
         launch: what the tasks run.
-        python: the interpreter that evaluates callables on workers; None for a worker's own choice.
+        options: the interpreter and the environment of trials on workers.
 
     Attributes:
         reports: whether what runs may report while it runs.
     """
 
-    def __init__(self, launch: Launch, python: str | None) -> None:
+    def __init__(self, launch: Launch, options: WorkQueueOptions) -> None:
         self._launch = launch
-        self._python = python
+        self._python = options.python
+        self._environment = options.environment_path
         self._in = launch.paths.sandboxes / "in"
         self.out = launch.paths.sandboxes / "out"
         self.log = launch.paths.sandboxes / "manager.log"
@@ -77,9 +80,10 @@ class TaskFiles:
         """Return what the manager is to know of every task."""
         disk_mb = self._launch.resources.disk_mb
         watched = [shadho_worker.EVENTS_FILE] if self.reports else []
+        outputs = [*(remote for remote, *_ in self._outputs()), *watched]
         return {
             "folder": str(self.out),
-            "command": shell_text(self._launch, [*(remote for remote, *_ in self._outputs()), *watched], self._python),
+            "command": shell_text(self._launch, outputs, self._python, self._environment),
             "inputs": self._inputs(),
             "outputs": self._outputs(),
             "watched": watched,
@@ -95,6 +99,8 @@ class TaskFiles:
         if self._launch.objective is not None:
             files += [(self._launch.paths.objective, shadho_worker.OBJECTIVE_FILE, True)]
             files += [(self._in / shadho_warm.LAUNCHER_FILE, shadho_warm.LAUNCHER_FILE, True)]
+        if (packed := archive(self._environment)) is not None:
+            files += [(packed, ARCHIVE, True)]
         inputs = []
         for number, (local, remote, cache) in enumerate(files):
             link = self._in / str(number)
@@ -111,7 +117,8 @@ class TaskFiles:
 
     def missing_inputs(self) -> list[str]:
         """Return the input files that are not here any more."""
-        return [str(file.local) for file in self._launch.input_files if not file.local.exists()]
+        files = [*(file.local for file in self._launch.input_files), *([self._environment] if self._environment else [])]
+        return [str(file) for file in files if not file.exists()]
 
     def folder(self) -> Path:
         """Return an empty folder for what comes back from a task. They are used again: making one takes as long as a short task."""

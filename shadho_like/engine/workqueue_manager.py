@@ -252,6 +252,8 @@ def main() -> None:
     orders, reports = _Orders(), _Reports()
     settings = orders.first()
     binding = _binding(reports, settings["folder"])
+    if settings["ssl"] and not hasattr(binding.WorkQueue, "using_ssl"):
+        _refuse(reports, without_ssl=sys.executable)
     os.chdir(settings["folder"])
     try:
         queue = _queue(binding, settings)
@@ -330,7 +332,7 @@ def _queue(binding: Any, settings: dict[str, Any]) -> Any:
     """Return a queue that listens somewhere. Only a named one is announced, and only to the catalog that was named with it."""
     for name in [name for name in os.environ if name.startswith(("WORK_QUEUE_", "CATALOG_", "TCP_"))]:
         del os.environ[name]
-    queue = binding.WorkQueue(port=0)
+    queue = binding.WorkQueue(port=0, ssl=tuple(settings["ssl"])) if settings["ssl"] else binding.WorkQueue(port=0)
     if settings["catalog"]:
         host, _, port = settings["catalog"].rpartition(":")
         queue.specify_catalog_server(host, int(port))

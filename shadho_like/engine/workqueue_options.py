@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,10 @@ class WorkQueueOptions:
         address: the address of this machine to listen on, which workers are then told to use; empty for every one.
         catalog: a catalog server, "host" or "host:port", to which the name is announced; nothing is announced without it.
         password_file: a file whose contents workers must know.
-        python: the interpreter that evaluates callables on workers; None for a worker's own choice.
+        python: the interpreter that evaluates callables on workers; None for the environment's, or a worker's own choice.
+        environment: what trials run in: an archive that `shadho workers pack` or conda-pack made, or the folder of an environment that
+            every machine sees; None for a worker's own.
+        ssl: the files with the key and the certificate of a manager that speaks SSL; None for one that does not.
 
     Raises:
         OptionError: one of them cannot be.
@@ -33,6 +37,8 @@ class WorkQueueOptions:
     catalog: str | None = None
     password_file: str | None = None
     python: str | None = None
+    environment: str | None = None
+    ssl: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
         if not self.name or not self.name.isprintable():
@@ -46,6 +52,27 @@ class WorkQueueOptions:
                 raise OptionError(f"catalog must be host:port of a catalog server, not {self.catalog!r}")
         if self.password_file is not None and not Path(self.password_file).is_file():
             raise OptionError(f"password_file: there is no file {self.password_file!r} in {Path.cwd()}")
+
+        for file in self.ssl or ():
+            if not Path(file).is_file():
+                raise OptionError(f"ssl: there is no file {file!r} in {Path.cwd()}; ssl = True makes a key and a certificate")
+        self._check_environment()
+
+    def _check_environment(self) -> None:
+        path = self.environment_path
+        if path is None:
+            return
+        if not path.exists():
+            raise OptionError(f"environment: there is no {self.environment!r} in {Path.cwd()}; shadho workers pack makes one")
+        if path.is_dir() and not path.joinpath("bin/python").exists():
+            raise OptionError(f"environment: {self.environment!r} is a folder without bin/python, and so no environment")
+        if path.is_file() and not tarfile.is_tarfile(path):
+            raise OptionError(f"environment: {self.environment!r} is no tar archive; shadho workers pack makes one, and so does conda-pack")
+
+    @property
+    def environment_path(self) -> Path | None:
+        """Where the environment is here, absolute; links in it are not followed, as they mean other things elsewhere."""
+        return None if self.environment is None else Path(self.environment).expanduser().absolute()
 
     @property
     def ports(self) -> tuple[int, int]:

@@ -23,6 +23,8 @@ _LAST_LINES = 10
 _INSTALL = """Work Queue is not installed for any Python that was found; {tried}.
 Install it, then run this again: on Debian and Ubuntu `apt-get install coop-computing-tools python3-workqueue`,
 elsewhere `conda install -c conda-forge ndcctools`. Or search on this machine alone with engine="local"."""
+_WITHOUT_SSL = """config.workqueue.ssl needs a Work Queue with SSL, and that of {pythons} has none.
+Install a newer one, here and where workers run, such as conda-forge's ndcctools; or leave ssl out."""
 
 
 class ManagerProcess:
@@ -45,7 +47,7 @@ class ManagerProcess:
         self._log = log
         self._text = b""
         self._unsent = b""
-        tried = []
+        tried, without_ssl = [], []
         for python in _pythons():
             try:
                 first = self._start(python, settings)
@@ -60,7 +62,11 @@ class ManagerProcess:
             self.close()
             if "refused" in first:
                 raise EngineError(f"Work Queue's manager cannot start: {first['refused']}")
+            if "without_ssl" in first:
+                without_ssl.append(python)
             tried.append(f"{python}: {first.get('missing') or 'it did not start'}")
+        if without_ssl:
+            raise EngineError(_WITHOUT_SSL.format(pythons=" and ".join(without_ssl)))
         raise EngineError(_INSTALL.format(tried="; ".join(tried)))
 
     def _start(self, python: str, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from shadho_like.errors import JournalError, OptionError
 from shadho_like.filelock import FileLock
@@ -21,7 +21,21 @@ from shadho_like.trial import Trial, TrialState
 
 _REPORTED_SINCE = 2
 _GLANCED = "number, request_id, state, metric, length, validated, attempts, host, started_s, finished_s"
+_AMONG = "IN (SELECT value FROM json_each(?))"
 _LARGEST = 2**63 - 1
+
+
+class Reported(NamedTuple):
+    """A metric's value that a trial reported at a length, while it trained, at a validation, or as what an attempt came to.
+
+    Attributes:
+        kind: training, validation or result.
+    """
+
+    trial: int
+    kind: str
+    length: float
+    value: float
 
 
 class JournalReader:
@@ -122,9 +136,8 @@ class JournalReader:
             WHERE state = 'FAILED' GROUP BY failure_message ORDER BY n DESC, number LIMIT ?"""
         return [(str(message), *rest) for message, *rest in self._rows(query, most)]
 
-    def trials(self) -> Iterator[Trial]:
-        """Yield all trials in order. Pages are read one by one, so that no lock is held while the caller works."""
-        after = -1
+    def trials(self, after: int = -1) -> Iterator[Trial]:
+        """Yield the trials with numbers above `after`, in order. Pages are read one by one, so that no lock is held between them."""
         while page := self._rows("SELECT * FROM trials WHERE number > ? ORDER BY number LIMIT 1000", after):
             yield from map(schema.trial_from_row, page)
             after = page[-1][0]
@@ -146,6 +159,19 @@ class JournalReader:
             message = f"there is no trial {number}; {f'their numbers are 0 to {count - 1}' if count else 'there is none yet'}"
             raise OptionError(message)
         return schema.trial_from_row(row)
+
+    def trials_numbered(self, numbers: Collection[int]) -> Iterator[Trial]:
+        """Yield those of these trials that there are."""
+        yield from map(schema.trial_from_row, self._rows(f"SELECT * FROM trials WHERE number {_AMONG}", json.dumps(list(numbers))))
+
+    def reported(self, metric: str, numbers: Collection[int] | None = None) -> Iterator[Reported]:
+        """Yield what trials, or some of them, reported of a metric, in the order of their numbers, kinds and lengths."""
+        kind = "kind" if self._version >= _REPORTED_SINCE else "'result'"
+        query = f"SELECT trial, {kind}, length, value FROM metrics WHERE name = ?"
+        if numbers is None:
+            yield from (Reported(*row) for row in self._rows(query, metric))
+        else:
+            yield from (Reported(*row) for row in self._rows(f"{query} AND trial {_AMONG}", metric, json.dumps(list(numbers))))
 
     def glances(self, after: int = -1) -> Iterator[Glance]:
         """Yield the trials with numbers above `after`, in order, without what is long. Pages are read one by one, as for `trials`."""
@@ -209,9 +235,12 @@ class JournalReader:
         """Return the time of the newest turn, Unix time in seconds; 0 where there is none."""
         rows = self._rows("SELECT json_extract(event, '$[1]') FROM turns ORDER BY number DESC LIMIT 1")
         return float(rows[0][0]) if rows else 0.0
+
     def last_turn(self) -> int:
-        """Return the number of the last turn."""
-        return int(self._rows("SELECT coalesce(max(number), 0) FROM turns")[0][0])
+        """Return the number of the last turn; 0 before the first."""
+        # An event that waits for its answer is no turn yet.
+        query = "SELECT number - (operations = ?) FROM turns ORDER BY number DESC LIMIT 1"
+        return int(next(iter(self._rows(query, schema.UNANSWERED)), (0,))[0])
 
     def running_trials(self) -> set[int]:
         """Return the numbers of the trials of which an attempt runs."""
@@ -219,9 +248,18 @@ class JournalReader:
 
     def attempts(self, trial: int) -> list[dict[str, Any]]:
         """Return a trial's attempts, oldest first, as column name to value."""
-        cursor = self._db.execute("SELECT * FROM attempts WHERE trial = ? ORDER BY attempt", (trial,))
+        return self.attempts_of([trial])
+
+    def attempts_of(self, trials: Collection[int]) -> list[dict[str, Any]]:
+        """Return the attempts of some trials, in order, as column name to value."""
+        cursor = self._db.execute(f"SELECT * FROM attempts WHERE trial {_AMONG} ORDER BY trial, attempt", (json.dumps(list(trials)),))
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor]
+
+    def attempts_by_host(self) -> list[tuple[str, str, int]]:
+        """Return (host, state, how many) of all attempts that a machine had."""
+        query = "SELECT host, state, count(*) FROM attempts WHERE host != '' GROUP BY host, state ORDER BY host"
+        return self._rows(query)
 
     @property
     def checkpoint_root(self) -> Path:

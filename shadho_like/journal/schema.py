@@ -14,7 +14,7 @@ from typing import Any
 from shadho_like.errors import JournalError
 from shadho_like.events import Event
 from shadho_like.journal import reported
-from shadho_like.trial import AttemptRecord, Trial
+from shadho_like.trial import AttemptRecord, Failure, FailureKind, RequestId, Trial, TrialState
 from shadho_like.turn import Turn
 
 FORMAT = 2
@@ -94,17 +94,28 @@ def trial_row(trial: Trial) -> tuple[Any, ...]:
 
 def trial_from_row(row: Sequence[Any]) -> Trial:
     """Return the trial of a row."""
-    value = dict(zip(_TRIAL_FIELDS, row, strict=False))
-    value |= {"hparams": json.loads(value["hparams"]), "metrics": json.loads(value["metrics"]), "closing": bool(value["closing"])}
-    if row[17] is not None:
-        value["failure"] = {"kind": row[17], "message": row[18], "log_tail": row[19]}
-    return Trial.from_json(value)
-
-
-_TRIAL_FIELDS = (
-    *("number", "request_id", "state", "metric", "hparams", "metrics", "seed", "length", "validated", "closing"),
-    *("attempt", "restarts", "lost", "created_s", "started_s", "finished_s", "host"),
-)
+    number, request_id, state, metric, hparams, metrics, seed, length, validated, closing, attempt, restarts, lost, *rest = row
+    created_s, started_s, finished_s, host, failure_kind, failure_message, failure_log_tail = rest
+    return Trial(
+        number,
+        RequestId(request_id),
+        json.loads(hparams),
+        seed,
+        created_s,
+        TrialState(state),
+        length=length,
+        validated=validated,
+        closing=bool(closing),
+        attempt=attempt,
+        restarts=restarts,
+        lost=lost,
+        metric=metric,
+        metrics=json.loads(metrics) if metrics != "{}" else {},
+        started_s=started_s,
+        finished_s=finished_s,
+        host=host,
+        failure=Failure(FailureKind(failure_kind), failure_message, failure_log_tail) if failure_kind is not None else None,
+    )
 
 
 def attempt_row(attempt: AttemptRecord) -> tuple[Any, ...]:

@@ -1,0 +1,27 @@
+"""`shadho export`: an experiment's trials in a form that other tools read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from shadho_like.cli.reference import EXPERIMENT
+from shadho_like.cli.said import said_plainly
+
+
+@click.command()
+@EXPERIMENT
+@click.option("--optuna", "url", required=True, metavar="URL", help="Into a database of Optuna's, such as sqlite:///study.db.")
+def export(directory: Path, url: str) -> None:
+    """Write the trials of a search that are over into a database of Optuna's, as a study of its name.
+
+    Run again, it adds what has ended since.
+
+    Example: shadho export --optuna sqlite:///study.db experiments/sin
+    """
+    from shadho_like.studies import export as write
+
+    with said_plainly():
+        name, new = write(directory, url)
+        click.echo(f"study {name!r} in {url}: {new} new trial{'' if new == 1 else 's'}")

@@ -1,0 +1,80 @@
+"""An experiment as an Optuna study of its own: in memory, and in a database that a second call adds to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from parts import need
+from played_experiments import play
+
+from shadho_like.cli.main import cli
+
+need("optuna")
+
+import optuna  # noqa: E402
+from optuna.trial import TrialState as OptunaState  # noqa: E402
+
+
+def export(directory: Path, url: str) -> Result:
+    return CliRunner().invoke(cli, ["export", "--optuna", url, str(directory)])
+
+
+def test_in_memory_with_the_trials_that_are_not_over(tmp_path: Path) -> None:
+    result = play(tmp_path / "digits", 40, timeout=900.0)
+    study = result.to_optuna()
+    assert len(study.trials) == len(result.trials)
+    assert study.best_value == min(trial.metric or 9 for trial in result.trials if trial.state.value == "COMPLETED")
+    unfinished = [trial for trial in study.trials if not trial.state.is_finished()]
+    assert len(unfinished) == sum(not trial.state.final for trial in result.trials) > 0
+    assert study.metric_names == ["loss"]
+
+
+def test_a_sampler_of_optunas_goes_on_from_it(tmp_path: Path) -> None:
+    study = play(tmp_path / "digits", 15).to_optuna()
+    study.sampler = optuna.samplers.TPESampler(seed=1)
+    asked = study.ask({name: study.best_trial.distributions[name] for name in ("rate", "layers")})
+    study.tell(asked, 0.0)
+    assert study.best_trial.number == asked.number == 15
+
+
+def test_a_database_gets_what_is_over_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+    play(tmp_path / "digits", 25, timeout=900.0)
+    first = export(tmp_path / "digits", url)
+    whole = play(tmp_path / "digits", 25)
+    second, third = export(tmp_path / "digits", url), export(tmp_path / "digits", url)
+    assert [said.exit_code for said in (first, second, third)] == [0, 0, 0]
+    assert third.output == f"study 'digits' in {url}: 0 new trials\n"
+    study = optuna.load_study(study_name="digits", storage=url)
+    assert sorted(trial.user_attrs["shadho:trial"] for trial in study.trials) == list(range(25))
+    assert study.best_value == whole.best_value
+    by_number = {trial.user_attrs["shadho:trial"]: trial for trial in study.trials}
+    for ours in whole.trials:
+        assert by_number[ours.number].params["rate"] == ours.hparams["rate"]
+        assert by_number[ours.number].state is (OptunaState.FAIL if ours.failure else OptunaState.COMPLETE)
+
+
+def test_another_experiments_study_is_left_alone(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+    optuna.create_study(study_name="digits", storage=url)
+    said = export(play(tmp_path / "digits", 5).directory, url)
+    assert said.exit_code == 2
+    assert said.output == (
+        f"error: {url} holds another study 'digits', which is not of this experiment: give another database\n"
+    )
+    assert not optuna.load_study(study_name="digits", storage=url).trials
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "message"),
+    [
+        ("study.db", 2, "'study.db' is no database that Optuna can write to"),
+        ("sqlite:////no/such/folder/study.db", 1, "sqlite:////no/such/folder/study.db cannot be written: unable to open database file"),
+    ],
+)
+def test_what_is_no_database(tmp_path: Path, url: str, status: int, message: str) -> None:
+    said = export(play(tmp_path / "digits", 2).directory, url)
+    assert said.exit_code == status
+    assert message in said.output
