@@ -77,6 +77,11 @@ COMMANDS = {
         "tests/batch/test_batch.py",
         "params=SYSTEMS",
     ),
+    "shadho workers submit --batch slurm --name digits --auto 0:20 --gpus 1 --cores 8 --time 4:00:00 -- --partition=gpu": (
+        "tests/e2e/test_auto.py",
+        '"submit", "--name", "auto", "--auto", "1:1", "--batch"',
+    ),
+    "shadho workers pack -o env.tar.gz": ("tests/e2e/test_environment.py", '"pack"'),
     "shadho workers status digits": ("tests/e2e/test_slurm.py", '"status", "devices"'),
     "shadho workers scale digits 20": ("tests/e2e/test_slurm.py", '"scale", "nobody", "3"'),
     "shadho workers drain digits": ("tests/e2e/test_slurm.py", '"drain", "nobody"'),
