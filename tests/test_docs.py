@@ -1,6 +1,6 @@
 """The documentation's own pages, those in folders: each block is run as it stands, page by page, and the site builds from all of them.
 
-A Python or YAML block with a title is a file of that name; a shell block is run line by line, in the folder where these files are. Two
+A Python or YAML block with a title is a file of that name; a shell block is a script, run in the folder where these files are. Two
 shell blocks that follow each other, the first of them with a title, are two terminals. On the pages of the search methods the driver's
 trials are simulated. The pages beside the README are test_readme's.
 """
@@ -29,7 +29,6 @@ from shadho_like.searcher import METHODS, own_keys
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*/*.md"))
-KILLED = "timeout -s KILL "
 ELSEWHERE = {"shadho dashboard experiments/digits": ("tests/dashboard/served.py", '"shadho", "dashboard"')}
 """What does not end by itself: which file runs it, and by what text in it one can tell."""
 OPTUNAS = {"cmaes": ["optuna", "cmaes"], "gp": ["optuna", "torch", "scipy"], "nsgaii": ["optuna"], "tpe": ["optuna"]}
@@ -87,9 +86,7 @@ class Reader:
         if block.title and block.language != "sh":
             (self.folder / block.title).write_text(block.text, encoding="utf-8")
         if block.language == "sh":
-            for line in block.text.splitlines():
-                if line not in ELSEWHERE:
-                    self._run(line)
+            self._run("\n".join(line for line in block.text.splitlines() if line not in ELSEWHERE))
         elif block.language == "yaml":
             (self.folder / "checked.yaml").write_text(block.text, encoding="utf-8")
             read_config(self.folder / "checked.yaml")
@@ -99,9 +96,10 @@ class Reader:
             (self.folder / "snippet.py").write_text(block.text, encoding="utf-8")
             self._run("python snippet.py")
 
-    def _run(self, line: str) -> None:
-        done = subprocess.run(["bash", "-c", line], cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False)
-        assert done.returncode in ({137, -9} if line.startswith(KILLED) else {0}), f"{line}\n{done.stdout}{done.stderr}"
+    def _run(self, lines: str) -> None:
+        shell = ["bash", "-ec", lines]
+        done = subprocess.run(shell, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{lines}\n{done.stdout}{done.stderr}"
 
     def _start(self, line: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(["bash", "-c", f"exec {line}"], cwd=self.folder, env=self.environment, stdout=subprocess.DEVNULL)
