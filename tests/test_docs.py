@@ -32,7 +32,7 @@ PAGES = sorted(DOCS.glob("*/*.md"))
 ELSEWHERE = {"shadho dashboard experiments/digits": ("tests/dashboard/served.py", '"shadho", "dashboard"')}
 """What does not end by itself: which file runs it, and by what text in it one can tell."""
 OPTUNAS = {"cmaes": ["optuna", "cmaes"], "gp": ["optuna", "torch", "scipy"], "nsgaii": ["optuna"], "tpe": ["optuna"]}
-NEEDED = {"coming/optuna": ["optuna"], "coming/runner": ["pydantic"], "looking/index": ["matplotlib", "optuna", "pandas", "tensorboardX"]} | {
+NEEDED = {"coming/optuna": ["optuna"], "coming/runner": ["pydantic"], "guide/looking": ["matplotlib", "optuna", "pandas", "tensorboardX"]} | {
     f"methods/{name}": modules for name, modules in OPTUNAS.items()
 }
 """What pages need besides the package."""
