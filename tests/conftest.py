@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,6 +29,11 @@ def home_of_all_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHADHO_HOME", str(tmp_path_factory.mktemp("shadho_home")))
         yield
+
+
+def pytest_configure() -> None:
+    """Have Ctrl-C reach what tests start: in a shell's background it is ignored, and that is passed on."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -29,12 +29,8 @@ from shadho_like.searcher import METHODS, own_keys
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*/*.md"))
-ELSEWHERE = {"shadho dashboard experiments/digits": ("tests/dashboard/served.py", '"shadho", "dashboard"')}
-"""What does not end by itself: which file runs it, and by what text in it one can tell."""
 OPTUNAS = {"cmaes": ["optuna", "cmaes"], "gp": ["optuna", "torch", "scipy"], "nsgaii": ["optuna"], "tpe": ["optuna"]}
-NEEDED = {"coming/optuna": ["optuna"], "coming/runner": ["pydantic"], "guide/looking": ["matplotlib", "optuna", "pandas", "tensorboardX"]} | {
-    f"methods/{name}": modules for name, modules in OPTUNAS.items()
-}
+NEEDED = {"coming/optuna": ["optuna"], "coming/runner": ["pydantic"]} | {f"methods/{name}": needed for name, needed in OPTUNAS.items()}
 """What pages need besides the package."""
 LARGEST_PICTURE = 30_000
 
@@ -86,7 +82,7 @@ class Reader:
         if block.title and block.language != "sh":
             (self.folder / block.title).write_text(block.text, encoding="utf-8")
         if block.language == "sh":
-            self._run("\n".join(line for line in block.text.splitlines() if line not in ELSEWHERE))
+            self._run(block.text)
         elif block.language == "yaml":
             (self.folder / "checked.yaml").write_text(block.text, encoding="utf-8")
             read_config(self.folder / "checked.yaml")
@@ -135,13 +131,6 @@ def test_a_page_does_what_it_says(
         monkeypatch.chdir(folder)
         monkeypatch.setenv("SHADHO_HOME", environment["SHADHO_HOME"])
     Reader(folder, environment, is_method).read(page)
-
-
-def test_what_is_run_elsewhere_is_run_there() -> None:
-    shown = {line for page in PAGES for block in blocks(page) if block.language == "sh" for line in block.text.splitlines()}
-    for command, (place, text) in ELSEWHERE.items():
-        assert command in shown
-        assert text in (ROOT / place).read_text(encoding="utf-8")
 
 
 def test_what_a_block_may_be() -> None:

@@ -58,6 +58,16 @@ COMMANDS = {
         '"create", "experiment.yaml", "searched", "--follow"',
     ),
     "shadho experiment continue experiments/sin --max-trials 2000": ("tests/e2e/test_pause.py", '"continue", "--max-trials"'),
+    "shadho dashboard experiments/sin": ("tests/dashboard/served.py", '"dashboard"'),
+    "shadho experiment archive experiments/sin": None,
+    "shadho experiment describe experiments/sin": None,
+    "shadho experiment list": None,
+    "shadho experiment logs experiments/sin": None,
+    "shadho experiment set experiments/sin labels=paper": None,
+    "shadho experiment unarchive experiments/sin": None,
+    "shadho experiment watch experiments/sin": None,
+    "shadho export --optuna sqlite:///study.db experiments/sin": ("tests/dashboard/test_study_export.py", '"export", "--optuna"'),
+    "shadho report experiments/sin -o report.html": None,
     "shadho experiment kill experiments/sin": ("tests/e2e/test_pause.py", '"experiment", "kill"'),
     "shadho experiment pause experiments/sin": ("tests/e2e/test_pause.py", '"experiment", "pause"'),
     "shadho workers submit --batch slurm --name digits -n 10 --gpus 1 --cores 8 --time 4:00:00 -- --partition=gpu": (
@@ -79,9 +89,9 @@ COMMANDS = {
     ),
     "shadho workers submit --batch slurm --name digits --auto 0:20 --gpus 1 --cores 8 --time 4:00:00 -- --partition=gpu": (
         "tests/e2e/test_auto.py",
-        '"submit", "--name", "auto", "--auto", "1:1", "--batch"',
+        '"submit", "--name", "auto", "--auto"',
     ),
-    "shadho workers pack -o env.tar.gz": ("tests/e2e/test_environment.py", '"pack"'),
+    "shadho workers pack -o env.tar.gz": ("tests/e2e/test_environment.py", 'tmp_path, "pack"'),
     "shadho workers status digits": ("tests/e2e/test_slurm.py", '"status", "devices"'),
     "shadho workers scale digits 20": ("tests/e2e/test_slurm.py", '"scale", "nobody", "3"'),
     "shadho workers drain digits": ("tests/e2e/test_slurm.py", '"drain", "nobody"'),
@@ -150,6 +160,11 @@ def test_the_first_search(tmp_path: Path, environment: dict[str, str]) -> None:
         done = subprocess.run(["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
     assert len((tmp_path / "trials.csv").read_text(encoding="utf-8").splitlines()) == 1001
+    (tmp_path / "look.py").write_text(the_block("python", "plot_history"), encoding="utf-8")
+    done = subprocess.run(["python", "look.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "history.png").stat().st_size > 10_000
+    exec(the_block("python", "opt.callbacks"), {})
     names: dict[str, object] = {}
     exec(the_block("python", "activation"), names)
     as_space(names["space"])
