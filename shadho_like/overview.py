@@ -80,16 +80,17 @@ class Overview:
         self.counts[glance.state] += 1
         self._lengths[glance.validated] += 1
         self._trials[number] = glance
+        self._numbers[glance.request_id] = number
         if before is not None:
             self.counts[before.state] -= 1
             self._lengths[before.validated] -= 1
         self._consider(glance, before)
         if glance.state.final:
             self._open.pop(number, None)
-            self._numbers.pop(glance.request_id, None)
             return before is None or not before.state.final
+        if before is not None and before.state.final and number in self.ended:
+            self.ended.remove(number)
         self._open[number] = glance
-        self._numbers[glance.request_id] = number
         return False
 
     def _consider(self, glance: Glance, before: Glance | None) -> None:
@@ -108,7 +109,7 @@ class Overview:
         return self._trials[number]
 
     def number_of(self, request_id: str) -> int | None:
-        """Return the number of the open trial that the search method calls so."""
+        """Return the number of the trial that the search method calls so."""
         return self._numbers.get(request_id)
 
     @property
@@ -125,11 +126,6 @@ class Overview:
     def open(self) -> list[Glance]:
         """The trials that are not over."""
         return list(self._open.values())
-
-    @property
-    def busy(self) -> list[Glance]:
-        """The trials that run or wait to."""
-        return [glance for glance in self._open.values() if glance.state in {TrialState.RUNNING, TrialState.PENDING}]
 
     @property
     def running(self) -> list[Glance]:
