@@ -9,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from shadho_like.trial import TrialState
+from shadho_like.trial import TrialState, rank
 
 _ENDS = 200
 _FAILURES = 20
@@ -57,7 +57,7 @@ class Overview:
         self.last = -1
         self.failed: deque[int] = deque(maxlen=_FAILURES)
         self.ended: deque[int] = deque(maxlen=_ENDS)
-        self._sign = 1 if smaller_is_better else -1
+        self._smaller_is_better = smaller_is_better
         self._trials: dict[int, Glance] = {}
         self._open: dict[int, Glance] = {}
         self._numbers: dict[str, int] = {}
@@ -102,8 +102,8 @@ class Overview:
             self._best = min((each for each in self._trials.values() if each.metric is not None), key=self._badness, default=glance).number
             self._best = None if self._trials[self._best].metric is None else self._best
 
-    def _badness(self, glance: Glance) -> tuple[float, int]:
-        return self._sign * (glance.metric or 0.0), glance.number
+    def _badness(self, glance: Glance) -> tuple[float, float, int]:
+        return rank(glance.metric or 0.0, glance.finished_s, glance.number, smaller_is_better=self._smaller_is_better)
 
     def __getitem__(self, number: int) -> Glance:
         return self._trials[number]
@@ -114,7 +114,7 @@ class Overview:
 
     @property
     def best(self) -> Glance | None:
-        """The trial with the best metric, the earliest of equals."""
+        """The trial with the best metric; of equals as `rank` says."""
         return None if self._best is None else self._trials[self._best]
 
     @property

@@ -11,6 +11,7 @@ import pytest
 from searcher.play import Play, made
 
 from shadho_like import Shadho, rand, searcher
+from shadho_like.dashboard.facts import best_of
 from shadho_like.engine.simulated import SimulatedEngine, World
 from shadho_like.events import AttemptLost
 from shadho_like.experiment import Step
@@ -117,14 +118,17 @@ class Recorded:
             anew = Follower(journal.config)
             anew.update(journal)
             self.follower.update(journal)
+            best = journal.best(smaller_is_better=journal.config["smaller_is_better"])
         self.following.refresh()
+        assert best_of(self.following) == best
+        assert (self.follower.overview.best and self.follower.overview.best.number) == (best and best.number)
         assert shown(self.follower.overview) == shown(anew.overview)
         assert self.following.seen == Following(self.directory).seen
 
-    def finish(self, most: int = 1000) -> None:
+    def finish(self, most: int = 1000, value: Callable[[int], float] = float) -> None:
         while self.play.wanted and most:
-            attempt = min(self.play.wanted)
-            self.play.finish(attempt, Success(float(attempt.trial)))
+            attempt = max(self.play.wanted)
+            self.play.finish(attempt, Success(value(attempt.trial)))
             self.look()
             most -= 1
 
@@ -140,6 +144,18 @@ def test_a_search_that_goes_on_to_longer_trials_while_it_runs(tmp_path: Path, na
     seen.look()
     seen.finish()
     assert any(seen.play.longest()[number] > 4 for number in over)
+    seen.journal.close()
+
+
+@pytest.mark.parametrize("smaller_is_better", [True, False])
+def test_of_equals_the_best_is_the_one_that_ended_first_wherever_it_is_asked(tmp_path: Path, smaller_is_better: bool) -> None:
+    keys = {"max_length": 4, "num_rungs": 2, "divisor": 2, "max_trials": 12, "max_concurrent_trials": 4}
+    seen = Recorded(tmp_path / "e", Play(made("async_halving", SPACE, **keys)), smaller_is_better=smaller_is_better)
+    seen.finish(value=lambda number: number % 2)
+    assert seen.play.state.phase.over
+    first = min(trial.finished_s or 0.0 for trial in seen.play.trials.values() if trial.metric == 1 - smaller_is_better)
+    assert (best := best_of(seen.following)) is not None
+    assert best.finished_s == first
     seen.journal.close()
 
 
