@@ -13,8 +13,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-import yaml
-
 from shadho_like import requests
 from shadho_like.configured import search_of
 from shadho_like.context_command import ARCHIVE_FILE
@@ -23,6 +21,7 @@ from shadho_like.driver import Shadho
 from shadho_like.errors import JournalError, OptionError, WorldError
 from shadho_like.events import Action
 from shadho_like.experiment_config import ExperimentConfig, read_config
+from shadho_like.experiment_config.yaml_text import write_yaml
 from shadho_like.journal import JournalReader
 from shadho_like.known_experiments import forget
 from shadho_like.paths import ExperimentPaths
@@ -58,8 +57,7 @@ def create(
     paths = ExperimentPaths(_made(directory, name))
     try:
         packed = pack(context, paths.context, includes)
-        text = yaml.safe_dump({"name": name, **config.source}, sort_keys=False, allow_unicode=True)
-        paths.config.write_text(text, encoding="utf-8")
+        paths.config.write_text(write_yaml({"name": name, **config.source}), encoding="utf-8")
         _search(read_config(paths.config), paths)
         if paused:
             requests.leave(paths.requests, Action.PAUSE)

@@ -37,13 +37,12 @@ def config(directory: Path, *, as_json: bool) -> None:
 
     Example: shadho experiment config experiments/digits
     """
-    import yaml
-
+    from shadho_like.experiment_config.yaml_text import write_yaml
     from shadho_like.journal import JournalReader
 
     with said_plainly(), JournalReader(directory) as journal:
         held = journal.about.get("config") or journal.config
-        click.echo(json.dumps(held) if as_json else yaml.safe_dump(held, sort_keys=False, allow_unicode=True), nl=as_json)
+        click.echo(json.dumps(held) if as_json else write_yaml(held), nl=as_json)
 
 
 def _described(directory: Path) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""YAML text as plain data, with the line of each value and everything that is wrong with the text. Knows no key of a configuration.
+"""YAML text as plain data, with the line of each value and everything that is wrong with the text; and plain data as YAML text. Knows
+no key of a configuration.
 
 Scalars are read as YAML 1.2 has them, which is how Determined reads them too: `1e-3` is a number, `no` and `4:00:00` are texts.
 """
@@ -34,6 +35,19 @@ class _Loader(yaml.SafeLoader):
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
         plain = kind is yaml.ScalarNode and implicit[0]
         return _UNTAGGED if plain else str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's, but a text that the loader would not give back as it is, is in quotes."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        """Return the node of a text."""
+        taken = data.lower() in _ODD_FLOATS or any(re.fullmatch(form, data) for form in _PLAIN.values())
+        odd = not data.replace("\n", "").isprintable()
+        return self.represent_scalar(_TAG + "str", data, style='"' if odd else "'" if taken else None)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
 
 
 @dataclass(slots=True)
@@ -72,6 +86,11 @@ def read_yaml(text: str) -> Document:
     except _TooMany:
         document.faults.append(Fault("", TOO_MANY, 1))
     return document
+
+
+def write_yaml(value: Any) -> str:
+    """Return plain data as a text that `read_yaml` reads as the same."""
+    return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
 
 
 def _syntax(error: yaml.YAMLError) -> Fault:
