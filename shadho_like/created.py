@@ -57,7 +57,7 @@ def create(
     paths = ExperimentPaths(_made(directory, name))
     try:
         packed = pack(context, paths.context, includes)
-        paths.config.write_text(write_yaml({"name": name, **config.source}), encoding="utf-8")
+        paths.config.write_text(write_yaml({**config.source, "name": name}), encoding="utf-8")
         _search(read_config(paths.config), paths)
         if paused:
             requests.leave(paths.requests, Action.PAUSE)

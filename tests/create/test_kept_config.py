@@ -30,3 +30,8 @@ def kept(text: str) -> tuple[Path, ExperimentConfig]:
 
 def test_texts_that_look_like_numbers_stay_texts() -> None:
     assert kept(CONFIG)[1].source == {"name": "stem", **read_text(CONFIG).source}
+
+
+def test_a_name_left_empty_is_that_of_the_file() -> None:
+    path, config = kept(f"name:\n{CONFIG}")
+    assert (path.parent.name, config.name) == ("stem", "stem")
