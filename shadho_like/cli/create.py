@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -96,9 +97,10 @@ def _check_files(config: ExperimentConfig, context_dir: Path | None, includes: t
         return
     if config.names_function:
         words = [words[0].partition(":")[0].replace(".", "/") + ".py"]
+    # A word may be a program as long as no path is, which Path.is_file() raises for.
     for word in words:
-        here = not word.startswith(("/", "-")) and Path(word).is_file()
-        if here and not any((folder / word).is_file() for folder in folders):
+        here = not word.startswith(("/", "-")) and os.path.isfile(word)
+        if here and not any(os.path.isfile(folder / word) for folder in folders):
             message = f"entrypoint: {word} is here, but trials do not get it: give its folder as CONTEXT_DIR"
             raise OptionError(message)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import time
@@ -188,6 +189,15 @@ def test_refusals(user: User, words: tuple[str, ...], said: str) -> None:
     assert said in done.stderr
     assert done.stderr.startswith("error: ")
     assert user.experiments() == []
+
+
+@pytest.mark.parametrize("context", [(), ("code",)])
+def test_a_word_of_the_command_is_longer_than_any_path(user: User, context: tuple[str, ...]) -> None:
+    program = f"import json; json.dump(len('{'x' * 5000}'), open('result.json', 'w'))"
+    words = ("--config", f"entrypoint=python -c {shlex.quote(program)}", "--config", "searcher={name: random, metric: loss, max_trials: 1}")
+    done = user.types("create", "exp.yaml", *context, *words, "--follow")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [trial.metric for trial in Result(user.folder / "experiments/quick").trials] == [5000]
 
 
 def test_an_engine_that_cannot_start(user: User) -> None:
