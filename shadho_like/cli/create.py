@@ -71,15 +71,18 @@ def create(
 
 def _checked(config: Path, overrides: tuple[str, ...]) -> ExperimentConfig:
     from shadho_like.experiment_config import read_config
-    from shadho_like.experiment_config.yaml_text import read_yaml
+    from shadho_like.experiment_config.environment import keep_as_written
+    from shadho_like.experiment_config.yaml_text import Document, read_yaml
     from shadho_like.overrides import overridden
 
     if not overrides:
         return read_config(config)
     try:
-        value = read_yaml(config.read_text(encoding="utf-8-sig")).value
+        document = read_yaml(config.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError):
-        value = None
+        document = Document()
+    value = document.value
+    keep_as_written(value, document.numbers)
     # What is no mapping is explained by whoever reads the file itself.
     return read_config(overridden(value, overrides) if isinstance(value, dict) else config)
 

@@ -57,11 +57,13 @@ class Document:
     Attributes:
         value: as plain data; None where the text is no YAML.
         lines: where each value stands, by its path.
+        numbers: how each number is written, by its path.
         faults: what is wrong with the text itself.
     """
 
     value: Any = None
     lines: dict[str, int] = field(default_factory=dict)
+    numbers: dict[str, str] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
 
 
@@ -172,16 +174,17 @@ class _Reader:
         return None
 
     def _merged(self, key: yaml.Node, node: yaml.Node, path: str, depth: int) -> dict[str, Any]:
-        """Return what `<<` brings: of several mappings, the first that has a key; lines that the mapping has itself stay."""
+        """Return what `<<` brings: of several mappings, the first that has a key; what is known of the mapping's own stays."""
         sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
         found: dict[str, Any] = {}
         for source in sources:
             if not isinstance(source, yaml.MappingNode):
                 self._say(path, key, "<< takes a mapping or a list of mappings")
                 return found
-            lines = dict(self._document.lines)
+            lines, numbers = dict(self._document.lines), dict(self._document.numbers)
             brought = self.read(source, path, depth + 1) or {}
             self._document.lines.update(lines)
+            self._document.numbers.update(numbers)
             found = {**brought, **found}
         return found
 
@@ -199,7 +202,7 @@ class _Reader:
 
     def _resolved(self, node: yaml.ScalarNode, path: str) -> Any:
         if node.value.lower() in _ODD_FLOATS:
-            return _ODD_FLOATS[node.value.lower()]
+            return self._made(node, "float", path)
         for kind, form in _PLAIN.items():
             if re.fullmatch(form, node.value):
                 return self._made(node, kind, path)
@@ -211,6 +214,7 @@ class _Reader:
             return None
         if kind == "bool":
             return text.lower() == "true"
+        self._document.numbers[path] = text
         if kind == "float":
             return _ODD_FLOATS[text.lower()] if text.lower() in _ODD_FLOATS else float(text)
         try:
