@@ -57,6 +57,8 @@ def create(
     paths = ExperimentPaths(_made(directory, name))
     try:
         packed = pack(context, paths.context, includes)
+        # It may hold secrets, among the environment variables.
+        paths.config.touch(mode=0o600)
         paths.config.write_text(write_yaml({**config.source, "name": name}), encoding="utf-8")
         _search(read_config(paths.config), paths)
         if paused:

@@ -50,3 +50,8 @@ def test_environment_variables_are_the_texts_that_were_written() -> None:
 def test_an_environment_variable_set_over_the_file_is_the_text_that_was_written(override: str) -> None:
     config = read_config(overridden(dict(read_text(CONFIG).source), [f"environment.{override}"]))
     assert config.environment_variables == {"A": "1.10"}
+
+
+def test_secrets_are_for_their_owner(folder: Path) -> None:
+    path, _ = kept(f"{CONFIG}environment: {{environment_variables: [WANDB_API_KEY=abc def]}}\n")
+    assert path.stat().st_mode & 0o777 == 0o600
