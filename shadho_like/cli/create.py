@@ -12,7 +12,7 @@ import click
 
 from shadho_like.cli.reference import IdOrDirectory
 from shadho_like.cli.said import ended_by_interrupt, said_plainly
-from shadho_like.errors import OptionError, WorldError
+from shadho_like.errors import OptionError
 from shadho_like.plain_text import harmless
 
 if TYPE_CHECKING:
@@ -123,14 +123,16 @@ def _create(
     from shadho_like.journal import JournalReader
 
     root, packed = created.create(config, name=stem, context=context_dir, includes=includes, directory=directory, paused=paused)
+    shown = _relative(root)
     try:
         process = created.start(root)
-    except WorldError:
-        created.discard(root)
+        with JournalReader(root) as journal:
+            experiment_id, name = journal.id, journal.config["name"]
+    except BaseException:
+        if not created.discard(root):
+            with JournalReader(root) as journal:
+                click.echo(f"experiment {journal.id} has begun, in {shown}: see shadho experiment describe {journal.id}", err=True)
         raise
-    with JournalReader(root) as journal:
-        experiment_id, name = journal.id, journal.config["name"]
-    shown = _relative(root)
     state = "is paused, and starts nothing until it is activated" if paused else "runs"
     click.echo(f"experiment {experiment_id} ({harmless(name)}) {state}; its context has {packed}")
     click.echo(f"everything of it is in {shown}")
