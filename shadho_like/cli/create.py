@@ -83,8 +83,9 @@ def _checked(config: Path, overrides: tuple[str, ...]) -> ExperimentConfig:
         document = Document()
     value = document.value
     keep_as_written(value, document.numbers)
-    # What is no mapping is explained by whoever reads the file itself.
-    return read_config(overridden(value, overrides) if isinstance(value, dict) else config)
+    # What is wrong with the text is explained by whoever reads the file itself.
+    sound = isinstance(value, dict) and not document.faults
+    return read_config(overridden(value, overrides) if sound else config)
 
 
 def _check_files(config: ExperimentConfig, context_dir: Path | None, includes: tuple[Path, ...]) -> None:

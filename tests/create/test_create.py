@@ -221,6 +221,9 @@ def test_everything_is_checked_first(user: User) -> None:
     assert "exp.yaml:4: hyperparameters.x" in done.stderr
     assert "exp.yaml:6: searcher.name" in done.stderr
     assert user.experiments() == []
+    user.writes("exp.yaml", f"{CONFIG}name: other\n")
+    done = user.types("create", "exp.yaml", "code", "--config", "max_restarts=0")
+    assert (done.returncode, done.stderr) == (2, "error: exp.yaml:7: name: is there twice: first in line 1\n")
 
 
 @pytest.mark.parametrize(
