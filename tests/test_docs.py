@@ -1,6 +1,6 @@
 """The documentation's own pages, those in folders: each block is run as it stands, page by page, and the site builds from all of them.
 
-A Python or YAML block with a title is a file of that name; a shell block is run line by line, in the folder where these files are. Two
+A Python or YAML block with a title is a file of that name; a shell block is a script, run in the folder where these files are. Two
 shell blocks that follow each other, the first of them with a title, are two terminals. On the pages of the search methods the driver's
 trials are simulated. The pages beside the README are test_readme's.
 """
@@ -29,8 +29,9 @@ from shadho_like.searcher import METHODS, own_keys
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*/*.md"))
-KILLED = "timeout -s KILL "
-NEEDED = {"cmaes": ["optuna", "cmaes"], "gp": ["optuna", "torch", "scipy"], "nsgaii": ["optuna"], "tpe": ["optuna"]}
+OPTUNAS = {"cmaes": ["optuna", "cmaes"], "gp": ["optuna", "torch", "scipy"], "nsgaii": ["optuna"], "tpe": ["optuna"]}
+NEEDED = {"coming/optuna": ["optuna"], "coming/runner": ["pydantic"]} | {f"methods/{name}": needed for name, needed in OPTUNAS.items()}
+"""What pages need besides the package."""
 LARGEST_PICTURE = 30_000
 
 
@@ -81,8 +82,7 @@ class Reader:
         if block.title and block.language != "sh":
             (self.folder / block.title).write_text(block.text, encoding="utf-8")
         if block.language == "sh":
-            for line in block.text.splitlines():
-                self._run(line)
+            self._run(block.text)
         elif block.language == "yaml":
             (self.folder / "checked.yaml").write_text(block.text, encoding="utf-8")
             read_config(self.folder / "checked.yaml")
@@ -92,9 +92,10 @@ class Reader:
             (self.folder / "snippet.py").write_text(block.text, encoding="utf-8")
             self._run("python snippet.py")
 
-    def _run(self, line: str) -> None:
-        done = subprocess.run(["bash", "-c", line], cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False)
-        assert done.returncode in ({137, -9} if line.startswith(KILLED) else {0}), f"{line}\n{done.stdout}{done.stderr}"
+    def _run(self, lines: str) -> None:
+        shell = ["bash", "-ec", lines]
+        done = subprocess.run(shell, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{lines}\n{done.stdout}{done.stderr}"
 
     def _start(self, line: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(["bash", "-c", f"exec {line}"], cwd=self.folder, env=self.environment, stdout=subprocess.DEVNULL)
@@ -119,7 +120,7 @@ def test_a_page_does_what_it_says(
     page: Path, tmp_path: Path, environment: Environment, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     is_method = page.parent.name == "methods"
-    need(*NEEDED.get(page.stem, ()), *(["pydantic"] if page.stem == "runner" else []))
+    need(*NEEDED.get(called(page).removesuffix(".md"), ()))
     if any(block.language == "sh" and "wq_worker" in block.text for block in blocks(page)):
         request.getfixturevalue("work_queue_installed")
     folder = tmp_path / "reader"
@@ -164,7 +165,7 @@ OURS: dict[str, Callable[[str], bool]] = {
     r"rand\.(\w+)": lambda name: hasattr(rand, name),
     r"spaces\.(\w+)": lambda name: hasattr(spaces, name),
     r"result\.(\w+)": lambda name: name in vars(Result) or name in {"best_trial", "counts"},
-    r"opt\.(\w+)": lambda name: hasattr(Shadho, name) or name == "config",
+    r"opt\.(\w+)": lambda name: hasattr(Shadho, name) or name in {"callbacks", "config"},
     r'method="(\w+)"': lambda name: name in METHODS,
     r"^(\w+)=(?!\()": lambda name: name in known_options(),
 }
@@ -203,7 +204,7 @@ def test_the_pictures_are_those_of_the_script() -> None:
         kept = DOCS / f"methods/{name}.svg"
         assert kept.stat().st_size < LARGEST_PICTURE
         # Another Optuna may choose other points.
-        if name not in NEEDED:
+        if name not in OPTUNAS:
             assert kept.read_text(encoding="utf-8") == draw(), f"python scripts/docs/pictures.py {name}"
 
 
