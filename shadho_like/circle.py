@@ -9,7 +9,7 @@ import json
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from shadho_like.checkpoint_storage import CheckpointStorage
 from shadho_like.configured import search_of
 from shadho_like.context_command import ARCHIVE_FILE, HOOK_EXITED, HOOK_FAILED, HOOK_FILE, UNPACKING_FAILED
 from shadho_like.context_dir import pack
+from shadho_like.errors import JournalError
 from shadho_like.events import AttemptFinished, AttemptReported, Event, event_from_json
 from shadho_like.experiment_config import ExperimentConfig
 from shadho_like.journal import JournalReader
@@ -120,11 +121,12 @@ def go_round(config: ExperimentConfig, context: str | Path | None, includes: Ite
         packed = pack(context, Path(made) / "context.tar", includes)
         yield Stage("context", str(packed))
         method = _Circle(config.space, lambda: bool(ids(paths.checkpoints, 0)))
-        _run(config, method, packed.archive, paths)
+        try:
+            _run(config, method, packed.archive, paths)
+        finally:
+            _forget(paths.root)
         with JournalReader(paths.root) as journal:
             attempts = _attempts([event_from_json(json.loads(record.event)) for record in journal.records()], paths)
-            if journal.id is not None:
-                forget(journal.id)
         if not attempts:
             raise KeyboardInterrupt
         if HOOK_FILE in packed.names and not _failed_before(attempts[0]):
@@ -141,6 +143,13 @@ def _run(config: ExperimentConfig, method: SearchMethod, archive: Path, paths: E
     opt.add_input_file(archive, ARCHIVE_FILE)
     with redirect_stdout(io.StringIO()):
         opt.run()
+
+
+def _forget(root: Path) -> None:
+    """Have the test be no experiment that is listed, however far it came."""
+    with suppress(JournalError, OSError), JournalReader(root) as journal:
+        if journal.id is not None:
+            forget(journal.id)
 
 
 def _attempts(events: Iterable[Event], paths: ExperimentPaths) -> list[_Attempt]:

@@ -13,8 +13,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-import yaml
-
 from shadho_like import requests
 from shadho_like.configured import search_of
 from shadho_like.context_command import ARCHIVE_FILE
@@ -23,6 +21,8 @@ from shadho_like.driver import Shadho
 from shadho_like.errors import JournalError, OptionError, WorldError
 from shadho_like.events import Action
 from shadho_like.experiment_config import ExperimentConfig, read_config
+from shadho_like.experiment_config.yaml_text import write_yaml
+from shadho_like.interrupts import SignalInterrupts
 from shadho_like.journal import JournalReader
 from shadho_like.known_experiments import forget
 from shadho_like.paths import ExperimentPaths
@@ -59,8 +59,9 @@ def create(
     try:
         paths.created.touch()
         packed = pack(context, paths.context, includes)
-        text = yaml.safe_dump({"name": name, **config.source}, sort_keys=False, allow_unicode=True)
-        paths.config.write_text(text, encoding="utf-8")
+        # It may hold secrets, among the environment variables.
+        paths.config.touch(mode=0o600)
+        paths.config.write_text(write_yaml({**config.source, "name": name}), encoding="utf-8")
         _search(read_config(paths.config), paths)
         if paused:
             requests.leave(paths.requests, Action.PAUSE)
@@ -103,13 +104,15 @@ def is_created(directory: Path) -> bool:
     return paths.config.is_file() and paths.context.is_file()
 
 
-def discard(directory: Path) -> None:
-    """Remove an experiment that never began."""
-    if _turns(directory) == 0:
-        with suppress(JournalError), JournalReader(directory) as journal:
-            if journal.id is not None:
-                forget(journal.id)
-        shutil.rmtree(directory, ignore_errors=True)
+def discard(directory: Path) -> bool:
+    """Remove an experiment that never began, and return whether it was none that did."""
+    if _turns(directory):
+        return False
+    with suppress(JournalError), JournalReader(directory) as journal:
+        if journal.id is not None:
+            forget(journal.id)
+    shutil.rmtree(directory, ignore_errors=True)
+    return True
 
 
 def search_in(directory: Path) -> Shadho:
@@ -138,17 +141,27 @@ def start(directory: Path) -> subprocess.Popen[bytes]:
 
     Raises:
         WorldError: it ended before the search could begin; the message is what it said.
+        KeyboardInterrupt: Ctrl-C or SIGTERM came before; the driver has ended.
     """
     paths = ExperimentPaths(directory.absolute())
     before = _turns(directory)
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with paths.driver_log.open("ab") as log:
+    # A KeyboardInterrupt while the process is made would leave one that nobody knows of.
+    with paths.driver_log.open("ab") as log, SignalInterrupts() as interrupts:
         at = log.tell()
         process = subprocess.Popen(
             _command(directory), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment
         )
-    while process.poll() is None and _turns(directory) == before:
-        time.sleep(_LOOK_S)
+        try:
+            while process.poll() is None and _turns(directory) == before and not interrupts.asked:
+                time.sleep(_LOOK_S)
+            if interrupts.asked:
+                _end(process, interrupts)
+                raise KeyboardInterrupt
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
     if process.returncode:
         with paths.driver_log.open("rb") as log:
             log.seek(at)
@@ -156,6 +169,16 @@ def start(directory: Path) -> subprocess.Popen[bytes]:
         message = f"the driver of {directory} ended:\n{said}"
         raise WorldError(message)
     return process
+
+
+def _end(process: subprocess.Popen[bytes], interrupts: SignalInterrupts) -> None:
+    """End a driver; each further Ctrl-C has it hurry."""
+    told = 0
+    while process.poll() is None:
+        if interrupts.asked > told:
+            told = interrupts.asked
+            process.terminate()
+        time.sleep(_LOOK_S)
 
 
 def _turns(directory: Path) -> int:

@@ -41,6 +41,11 @@ class SignalInterrupts:
         os.close(self.fd)
         os.close(self._write_fd)
 
+    @property
+    def asked(self) -> int:
+        """How often the end was asked for, in either way."""
+        return self.count + self.terminations
+
     def clear(self) -> None:
         """Make `fd` quiet again."""
         while True:

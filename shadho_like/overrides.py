@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from shadho_like.errors import OptionError
+from shadho_like.experiment_config.environment import keep_as_written
 from shadho_like.experiment_config.yaml_text import read_yaml
 
 _INDEX = re.compile(r"\[(\d+)\]")
@@ -32,6 +33,7 @@ def overridden(config: Mapping[str, Any], overrides: Iterable[str]) -> dict[str,
             message = f"--config {override}: give key=value, as in --config searcher.max_trials=20 (the value is YAML){why}"
             raise OptionError(message)
         _set(changed, path, document.value)
+        keep_as_written(changed, {f"{path}{each and '.'}{each}": number for each, number in document.numbers.items()})
     return changed
 
 

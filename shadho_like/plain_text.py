@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_WORDS = r"\S*(?:token|secret|passw(?:or)?d|api[_-]?key|credential)[\w-]*"
+_NAMES = r"token|secret|passw(?:or)?d|api[_-]?key|credential"
+_WORDS = rf"\S*(?:{_NAMES})[\w-]*"
 _SECRET = re.compile(rf"(?i)({_WORDS}[\"']?\s*[=:]\s*|--{_WORDS}\s+)\S+")
 _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 _BLANKS = frozenset("\n\t\r")
@@ -36,3 +37,8 @@ def _spelled(sign: str) -> str:
 def without_secrets(text: str) -> str:
     """Return a text in which what is called a token, a secret, a password or a key is three asterisks, and so is who calls in a URL."""
     return _USERINFO.sub("://***@", _SECRET.sub(r"\1***", text))
+
+
+def without_secret(name: str, value: str) -> str:
+    """Return the value of a variable, three asterisks if its name looks like a secret's."""
+    return "***" if re.search(_NAMES, name, re.IGNORECASE) else without_secrets(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import click
 
 from shadho_like.cli.reference import IdOrDirectory
 from shadho_like.cli.said import ended_by_interrupt, said_plainly
-from shadho_like.errors import OptionError, WorldError
+from shadho_like.errors import OptionError
 from shadho_like.plain_text import harmless
 
 if TYPE_CHECKING:
@@ -70,17 +71,21 @@ def create(
 
 def _checked(config: Path, overrides: tuple[str, ...]) -> ExperimentConfig:
     from shadho_like.experiment_config import read_config
-    from shadho_like.experiment_config.yaml_text import read_yaml
+    from shadho_like.experiment_config.environment import keep_as_written
+    from shadho_like.experiment_config.yaml_text import Document, read_yaml
     from shadho_like.overrides import overridden
 
     if not overrides:
         return read_config(config)
     try:
-        value = read_yaml(config.read_text(encoding="utf-8-sig")).value
+        document = read_yaml(config.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError):
-        value = None
-    # What is no mapping is explained by whoever reads the file itself.
-    return read_config(overridden(value, overrides) if isinstance(value, dict) else config)
+        document = Document()
+    value = document.value
+    keep_as_written(value, document.numbers)
+    # What is wrong with the text is explained by whoever reads the file itself.
+    sound = isinstance(value, dict) and not document.faults
+    return read_config(overridden(value, overrides) if sound else config)
 
 
 def _check_files(config: ExperimentConfig, context_dir: Path | None, includes: tuple[Path, ...]) -> None:
@@ -96,9 +101,10 @@ def _check_files(config: ExperimentConfig, context_dir: Path | None, includes: t
         return
     if config.names_function:
         words = [words[0].partition(":")[0].replace(".", "/") + ".py"]
+    # A word may be a program as long as no path is, which Path.is_file() raises for.
     for word in words:
-        here = not word.startswith(("/", "-")) and Path(word).is_file()
-        if here and not any((folder / word).is_file() for folder in folders):
+        here = not word.startswith(("/", "-")) and os.path.isfile(word)
+        if here and not any(os.path.isfile(folder / word) for folder in folders):
             message = f"entrypoint: {word} is here, but trials do not get it: give its folder as CONTEXT_DIR"
             raise OptionError(message)
 
@@ -118,14 +124,16 @@ def _create(
     from shadho_like.journal import JournalReader
 
     root, packed = created.create(config, name=stem, context=context_dir, includes=includes, directory=directory, paused=paused)
+    shown = _relative(root)
     try:
         process = created.start(root)
-    except WorldError:
-        created.discard(root)
+        with JournalReader(root) as journal:
+            experiment_id, name = journal.id, journal.config["name"]
+    except BaseException:
+        if not created.discard(root):
+            with JournalReader(root) as journal:
+                click.echo(f"experiment {journal.id} has begun, in {shown}: see shadho experiment describe {journal.id}", err=True)
         raise
-    with JournalReader(root) as journal:
-        experiment_id, name = journal.id, journal.config["name"]
-    shown = _relative(root)
     state = "is paused, and starts nothing until it is activated" if paused else "runs"
     click.echo(f"experiment {experiment_id} ({harmless(name)}) {state}; its context has {packed}")
     click.echo(f"everything of it is in {shown}")

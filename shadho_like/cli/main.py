@@ -23,6 +23,7 @@ from shadho_like.cli.tables import form_options, print_table
 from shadho_like.cli.trial import trial_commands
 from shadho_like.cli.workers import worker_commands
 from shadho_like.errors import OptionError
+from shadho_like.plain_text import harmless
 
 if TYPE_CHECKING:
     from shadho_like.experiment_config import SearcherConfig
@@ -60,14 +61,13 @@ def status(directory: Path, *, as_json: bool) -> None:
     Example: shadho status experiments/sin
     """
     from shadho_like.journal import JournalReader
+    from shadho_like.notes import read_notes
 
     with said_plainly(), JournalReader(directory) as journal:
-        config = journal.config
+        config, notes = journal.config, read_notes(directory)
         best = journal.best(smaller_is_better=config["smaller_is_better"])
         value = {
-            "name": config["name"],
-            "description": journal.about.get("description", ""),
-            "labels": journal.about.get("labels", []),
+            **notes.over(config["name"], journal.about),
             "phase": journal.phase.value,
             "driver": journal.driver(),
             "trials": journal.counts(),
@@ -75,7 +75,7 @@ def status(directory: Path, *, as_json: bool) -> None:
             "metric": config["metric"],
             "best": {"number": best.number, "metric": best.metric, "hyperparameters": best.hparams} if best else None,
         }
-        click.echo(json.dumps(value) if as_json else "\n".join(_status_lines(value)))
+        click.echo(json.dumps(value) if as_json else "\n".join(map(harmless, _status_lines(value))))
 
 
 @cli.command()
@@ -154,7 +154,9 @@ def _status_lines(value: dict[str, Any]) -> Iterator[str]:
     who = f" (process {driver['pid']} on {driver['host']})" if driver else ""
     phase = "" if value["phase"] == "ACTIVE" else f", {value['phase'].lower()}"
     yield f"{value['name']}: {'not running' if driver is None else 'running'}{who}{phase}"
-    yield from filter(None, (value["description"], f"labels: {', '.join(value['labels'])}" if value["labels"] else ""))
+    yield from value["description"].splitlines()
+    if value["labels"]:
+        yield f"labels: {', '.join(value['labels'])}"
     yield "trials: " + (", ".join(f"{count} {state.lower()}" for state, count in sorted(value["trials"].items())) or "none yet")
     if value["lost_attempts"]:
         yield f"attempts lost to machines and run again: {value['lost_attempts']}"

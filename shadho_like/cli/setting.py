@@ -46,10 +46,13 @@ def set_(directory: Path, settings: tuple[str, ...]) -> None:
 
     with said_plainly():
         given = _read(settings)
+        limits = {key: int(value) for key, value in given.items() if key in _LIMITS}
+        if limits:
+            _check_goes_on(directory)
         if notes := {key: value for key, value in given.items() if key in _NOTES}:
             write_notes(directory, _noted(read_notes(directory), notes))
             click.echo(f"{directory}: noted {', '.join(sorted(notes))}")
-        if limits := {key: int(value) for key, value in given.items() if key in _LIMITS}:
+        if limits:
             _limit(directory, limits)
 
 
@@ -88,8 +91,12 @@ def _noted(notes: Notes, given: Mapping[str, str]) -> Notes:
     return notes
 
 
-def _limit(directory: Path, limits: Mapping[str, int]) -> None:
-    """Have the driver take other limits, and say what came of it."""
+def _check_goes_on(directory: Path) -> None:
+    """Refuse limits for a search that is over.
+
+    Raises:
+        OptionError: it is.
+    """
     from shadho_like.journal import JournalReader
 
     with JournalReader(directory) as journal:
@@ -97,6 +104,13 @@ def _limit(directory: Path, limits: Mapping[str, int]) -> None:
             hint = "shadho experiment continue gives it more to do"
             message = f"{directory} is over ({journal.phase.value.lower()}), and no limit means anything to it; {hint}"
             raise OptionError(message)
+
+
+def _limit(directory: Path, limits: Mapping[str, int]) -> None:
+    """Have the driver take other limits, and say what came of it."""
+    from shadho_like.journal import JournalReader
+
+    with JournalReader(directory) as journal:
         before = journal.last_turn()
     if leave(directory, Action.SET, keys=limits):
         with JournalReader(directory) as journal:

@@ -10,6 +10,7 @@ from typing import Any
 from shadho_like.errors import OptionError, SpaceError
 from shadho_like.experiment_config.check import faults_of
 from shadho_like.experiment_config.config import BatchConfig, ExperimentConfig, made
+from shadho_like.experiment_config.environment import keep_as_written
 from shadho_like.experiment_config.keys import CUSTOM, KEYS, Key
 from shadho_like.experiment_config.plain import Fault, plain_faults
 from shadho_like.experiment_config.searching import SearcherConfig, method_faults
@@ -47,6 +48,7 @@ def read_text(text: str, called: str = "config") -> ExperimentConfig:
         OptionError: as `read_config`.
     """
     document = read_yaml(text)
+    keep_as_written(document.value, document.numbers)
     document.faults += plain_faults(document.value)
     return _checked(document, called)
 

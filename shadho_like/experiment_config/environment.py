@@ -61,9 +61,29 @@ def _fault(path: str, name: Any, value: Any) -> Iterator[Fault]:
         yield Fault(path, fault)
 
 
+def _is_number(value: Any) -> bool:
+    """Return whether a value is a number; true and false are taken for mistakes by the shell's reader, and are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _as_text(value: Any) -> Any:
-    """Return a number as the text that it was written as; true and false are taken for mistakes by the shell's reader, and stay."""
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+    """Return a number that a program gave as a text; one of a file is a text already (`keep_as_written`)."""
+    return str(value) if _is_number(value) else value
+
+
+def keep_as_written(config: Any, numbers: Mapping[str, str]) -> None:
+    """Put texts in the place of the variables that are numbers: 1.10 is no 1.1, and 0042 no 42.
+
+    Args:
+        config: what a text holds, changed in place.
+        numbers: how each number is written, by its path.
+    """
+    environment = config.get("environment") if isinstance(config, dict) else None
+    given = environment.get("environment_variables") if isinstance(environment, dict) else None
+    for path, variables in _by_kind(given):
+        for name, value in variables.items() if isinstance(variables, dict) else ():
+            if _is_number(value):
+                variables[name] = numbers.get(beneath(path, name), value)
 
 
 def variables_of(given: Any, *, gpus: bool) -> dict[str, str]:

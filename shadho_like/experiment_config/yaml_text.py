@@ -1,4 +1,5 @@
-"""YAML text as plain data, with the line of each value and everything that is wrong with the text. Knows no key of a configuration.
+"""YAML text as plain data, with the line of each value and everything that is wrong with the text; and plain data as YAML text. Knows
+no key of a configuration.
 
 Scalars are read as YAML 1.2 has them, which is how Determined reads them too: `1e-3` is a number, `no` and `4:00:00` are texts.
 """
@@ -36,6 +37,19 @@ class _Loader(yaml.SafeLoader):
         return _UNTAGGED if plain else str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]
 
 
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's, but a text that the loader would not give back as it is, is in quotes."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        """Return the node of a text."""
+        taken = data.lower() in _ODD_FLOATS or any(re.fullmatch(form, data) for form in _PLAIN.values())
+        odd = not data.replace("\n", "").isprintable()
+        return self.represent_scalar(_TAG + "str", data, style='"' if odd else "'" if taken else None)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
+
+
 @dataclass(slots=True)
 class Document:
     """What a text holds.
@@ -43,11 +57,13 @@ class Document:
     Attributes:
         value: as plain data; None where the text is no YAML.
         lines: where each value stands, by its path.
+        numbers: how each number is written, by its path.
         faults: what is wrong with the text itself.
     """
 
     value: Any = None
     lines: dict[str, int] = field(default_factory=dict)
+    numbers: dict[str, str] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
 
 
@@ -72,6 +88,11 @@ def read_yaml(text: str) -> Document:
     except _TooMany:
         document.faults.append(Fault("", TOO_MANY, 1))
     return document
+
+
+def write_yaml(value: Any) -> str:
+    """Return plain data as a text that `read_yaml` reads as the same."""
+    return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
 
 
 def _syntax(error: yaml.YAMLError) -> Fault:
@@ -153,16 +174,17 @@ class _Reader:
         return None
 
     def _merged(self, key: yaml.Node, node: yaml.Node, path: str, depth: int) -> dict[str, Any]:
-        """Return what `<<` brings: of several mappings, the first that has a key; lines that the mapping has itself stay."""
+        """Return what `<<` brings: of several mappings, the first that has a key; what is known of the mapping's own stays."""
         sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
         found: dict[str, Any] = {}
         for source in sources:
             if not isinstance(source, yaml.MappingNode):
                 self._say(path, key, "<< takes a mapping or a list of mappings")
                 return found
-            lines = dict(self._document.lines)
+            lines, numbers = dict(self._document.lines), dict(self._document.numbers)
             brought = self.read(source, path, depth + 1) or {}
             self._document.lines.update(lines)
+            self._document.numbers.update(numbers)
             found = {**brought, **found}
         return found
 
@@ -180,7 +202,7 @@ class _Reader:
 
     def _resolved(self, node: yaml.ScalarNode, path: str) -> Any:
         if node.value.lower() in _ODD_FLOATS:
-            return _ODD_FLOATS[node.value.lower()]
+            return self._made(node, "float", path)
         for kind, form in _PLAIN.items():
             if re.fullmatch(form, node.value):
                 return self._made(node, kind, path)
@@ -192,6 +214,7 @@ class _Reader:
             return None
         if kind == "bool":
             return text.lower() == "true"
+        self._document.numbers[path] = text
         if kind == "float":
             return _ODD_FLOATS[text.lower()] if text.lower() in _ODD_FLOATS else float(text)
         try:

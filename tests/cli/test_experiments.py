@@ -121,6 +121,10 @@ def test_notes() -> None:
     assert listed("--label", "other") == {}
     described = ok("experiment", "describe", OVER)
     assert described.startswith(f"first try ({id_of(OVER)}): completed\n  on CIFAR\n  with \\x1b]0;tricks\nlabels: paper resnet\n")
+    status = ok("status", OVER)
+    assert status.startswith("first try: not running, completed\non CIFAR\nwith \\x1b]0;tricks\nlabels: paper, resnet\n")
+    value = json.loads(ok("status", OVER, "--json"))
+    assert (value["name"], value["description"], value["labels"]) == ("first try", "on CIFAR\nwith \x1b]0;tricks", ["paper", "resnet"])
     ok("experiment", "set", OVER, "name=", "labels=", "description=")
     assert listed()["digits"]["labels"] == []
 
@@ -135,6 +139,7 @@ def test_what_cannot_be_set() -> None:
     hint = "shadho experiment continue gives it more to do"
     said = f"{OVER} is over (completed), and no limit means anything to it; {hint}"
     assert refused("experiment", "set", OVER, "max_trials=20") == said
+    assert refused("experiment", "set", OVER, "name=other", "max_trials=20") == said
     assert not Path(OVER, "notes.json").exists()
 
 

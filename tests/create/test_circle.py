@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
-from create.conftest import TRAIN, User
+from create.conftest import CONFIG, TRAIN, User
+
+from shadho_like import Shadho
+from shadho_like.circle import go_round
+from shadho_like.errors import WorldError
+from shadho_like.experiment_config import read_text
+from shadho_like.known_experiments import known_experiments
 
 
 def circle(user: User, *words: str) -> tuple[int, dict[str, str], list[str]]:
@@ -102,3 +109,19 @@ def test_what_it_prints_does_nothing_to_a_terminal(user: User) -> None:
     user.writes("code/train.py", "print('\\x1b]0;title\\x07\\x1b[2J')\nraise SystemExit(1)\n")
     _, _, log = circle(user)
     assert log == ["\\x1b]0;title\\x07\\x1b[2J"]
+
+
+def test_a_search_that_breaks_is_forgotten_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHADHO_HOME", str(tmp_path))
+    config = read_text(CONFIG.replace("python train.py", "echo 1 > result.json"))
+
+    def broken(opt: Shadho) -> None:
+        run(opt)
+        assert known_experiments()
+        raise WorldError("the disk is full")
+
+    run = Shadho.run
+    monkeypatch.setattr(Shadho, "run", broken)
+    with pytest.raises(WorldError, match="the disk is full"):
+        list(go_round(config, None))
+    assert known_experiments() == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -12,9 +13,11 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from create.conftest import CONFIG, User
 
-from shadho_like import Result
+from shadho_like import Result, created
+from shadho_like.cli.main import cli
 from shadho_like.journal import JournalReader
 
 
@@ -163,6 +166,59 @@ def test_ctrl_c_leaves_the_experiment(user: User, tmp_path: Path) -> None:
     assert user.types("wait", directory).returncode == 0
 
 
+WAITS = """import os, sys, time
+if sys.orig_argv[-2:-1] == ["run"]:
+    with open("driver.new", "w") as file:
+        file.write(str(os.getpid()))
+    os.rename("driver.new", "driver.pid")
+    while not os.path.exists("gate"):
+        time.sleep(0.02)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_create_is_ended_before_its_driver_has_begun(user: User, number: signal.Signals) -> None:
+    user.writes("site/sitecustomize.py", WAITS)
+    paths = filter(None, (str(user.folder / "site"), user.environment.get("PYTHONPATH")))
+    user.environment["PYTHONPATH"] = os.pathsep.join(paths)
+    creating, pid = user.begins("create", "exp.yaml", "code"), user.folder / "driver.pid"
+    try:
+        while not pid.exists():
+            assert creating.poll() is None
+            time.sleep(0.02)
+        creating.send_signal(number)
+        assert creating.communicate() == ("", "")
+        assert creating.returncode == 130
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(pid.read_text()), 0)
+        assert user.experiments() == []
+    finally:
+        user.writes("gate", "")
+
+
+def test_create_is_ended_when_its_driver_has_begun(user: User, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, value in user.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(user.folder)
+
+    def interrupted(directory: Path) -> None:
+        drivers.append(start(directory))
+        raise KeyboardInterrupt
+
+    drivers: list[subprocess.Popen[bytes]] = []
+    start = created.start
+    monkeypatch.setattr(created, "start", interrupted)
+    words = ["experiment", "create", "exp.yaml", "code", "--config", f"hyperparameters.wait_while={tmp_path}"]
+    said = CliRunner().invoke(cli, words)
+    assert said.exit_code == 130
+    directory = user.folder / "experiments/quick"
+    with JournalReader(directory) as journal:
+        assert said.output == f"experiment {journal.id} has begun, in experiments/quick: see shadho experiment describe {journal.id}\n"
+    assert driver_of(directory) == drivers[0].pid
+    assert user.types("kill", directory).returncode == 0
+    drivers[0].wait()
+
+
 def test_the_terminal_goes_away(user: User, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     gate.touch()
@@ -198,6 +254,9 @@ def test_everything_is_checked_first(user: User) -> None:
     assert "exp.yaml:4: hyperparameters.x" in done.stderr
     assert "exp.yaml:6: searcher.name" in done.stderr
     assert user.experiments() == []
+    user.writes("exp.yaml", f"{CONFIG}name: other\n")
+    done = user.types("create", "exp.yaml", "code", "--config", "max_restarts=0")
+    assert (done.returncode, done.stderr) == (2, "error: exp.yaml:7: name: is there twice: first in line 1\n")
 
 
 @pytest.mark.parametrize(
@@ -221,6 +280,15 @@ def test_refusals(user: User, words: tuple[str, ...], said: str) -> None:
     assert said in done.stderr
     assert done.stderr.startswith("error: ")
     assert user.experiments() == []
+
+
+@pytest.mark.parametrize("context", [(), ("code",)])
+def test_a_word_of_the_command_is_longer_than_any_path(user: User, context: tuple[str, ...]) -> None:
+    program = f"import json; json.dump(len('{'x' * 5000}'), open('result.json', 'w'))"
+    words = ("--config", f"entrypoint=python -c {shlex.quote(program)}", "--config", "searcher={name: random, metric: loss, max_trials: 1}")
+    done = user.types("create", "exp.yaml", *context, *words, "--follow")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [trial.metric for trial in Result(user.folder / "experiments/quick").trials] == [5000]
 
 
 def test_an_engine_that_cannot_start(user: User) -> None:

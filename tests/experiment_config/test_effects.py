@@ -277,3 +277,19 @@ def test_one_configuration_is_one_experiment(monkeypatch: pytest.MonkeyPatch) ->
     with JournalReader(again.directory) as journal:
         assert journal.about["description"] == "after"
         assert json.dumps(journal.about)
+
+
+SECRETS: dict[str, Any] = {"WANDB_API_KEY": "abc def", "http_proxy": "http://me:abc@proxy", "EPOCHS": "3", "HF_TOKEN": 12}
+SHOWN = {"WANDB_API_KEY": "***", "http_proxy": "http://***@proxy", "EPOCHS": "3", "HF_TOKEN": "***"}
+
+
+def as_list(variables: dict[str, Any]) -> list[str]:
+    return [f"{name}={value}" for name, value in variables.items()]
+
+
+@pytest.mark.parametrize(("given", "shown"), [(SECRETS, SHOWN), (as_list(SECRETS), as_list(SHOWN)), ({"cpu": as_list(SECRETS)}, {"cpu": as_list(SHOWN)})])
+def test_the_configuration_is_shown_without_secrets(given: Any, shown: Any) -> None:
+    trials(search("echo 1 > result.json", environment={"environment_variables": given}))
+    for words in ([], ["--json"]):
+        said = CliRunner().invoke(cli, ["experiment", "config", "experiments/effect", *words]).stdout
+        assert yaml.safe_load(said)["environment"] == {"environment_variables": shown}

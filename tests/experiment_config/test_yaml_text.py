@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from shadho_like.errors import OptionError
 from shadho_like.experiment_config import read_config, read_text
-from shadho_like.experiment_config.yaml_text import LARGEST_TEXT, read_yaml
+from shadho_like.experiment_config.yaml_text import LARGEST_TEXT, read_yaml, write_yaml
 
 VALID = """\
 name: digits
@@ -50,6 +50,12 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["type", "val", "minval", "name"]) | st.text(max_size=5), inner),
     max_leaves=12,
 )
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=200) | st.from_regex(r"[-+.0-9eExo_~:<=]{1,6}", fullmatch=True)
+written_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=12,
+)
 keys = st.sampled_from(
     [
         *("hyperparameters", "searcher", "name", "resources", "max_restarts", "engine", "entrypoint", "odd", "checkpoint_policy", "labels"),
@@ -85,6 +91,17 @@ def test_aliases_and_merges_are_copied_out() -> None:
         "c": [{"x": 1, "y": 2}, {"x": 1, "y": 2}],
         "d": {"<<": 1},
     }
+
+
+@pytest.mark.parametrize("text", ["1e-3", "1e5", "12E4", "0o17", "+1e3", "1e400", "08", "+.INF", ".nan", "0x1F", "~", "", "Null", "yes", "<<", "="])
+def test_a_text_that_could_be_a_number_is_written_as_a_text(text: str) -> None:
+    assert value_of(write_yaml({text: [text]})) == {text: [text]}
+
+
+@settings(max_examples=1000, suppress_health_check=[HealthCheck.too_slow])
+@given(written_values)
+def test_what_is_written_is_read_as_the_same(value: Any) -> None:
+    assert value_of(write_yaml(value)) == value
 
 
 @pytest.mark.parametrize(
