@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _MOST_FAULTS = 5
 _LONGEST = 300
+_READ = 4000
 
 Call = tuple[str, tuple[Any, ...]]
 """The name of a method of `Callback`, and its arguments."""
@@ -109,7 +110,7 @@ class Relay:
         self._faults[id(callback), method] += 1
         faults = self._faults[id(callback), method]
         name = type(callback).__name__
-        what = harmless(without_secrets(f"{type(error).__name__}: {error}"), _LONGEST)
+        what = harmless(without_secrets(f"{type(error).__name__}: {error}"[:_READ]), _LONGEST)
         last = faults >= _MOST_FAULTS
         self._notice(f"callback {name}: {what}" + (f"; that was the {faults}th time in a row, and it is not called again" if last else ""))
         if last:
