@@ -71,15 +71,19 @@ class Following:
         with JournalReader(self.directory) as journal:
             # First the turn: what happens while the rest is read is read again the next time.
             turn, config = journal.last_turn(), journal.config
-            if turn < self.turn or config != self.config:
-                self._begin(config)
-            if turn == self.turn:
+            anew = turn < self.turn or config != self.config
+            if turn == self.turn and not anew:
                 return []
             phase = journal.phase
-            changed = self._changed(journal, phase) if self.seen else None
-            numbers = self._read(journal, changed)
-            self.turn, self.phase = turn, phase
-            return numbers
+            changed = self._changed(journal, phase) if self.seen and not anew else None
+            read = self._read(journal, config["metric"], changed)
+        # All of it is read: nothing fails from here on.
+        if changed is None:
+            self._begin(config)
+        for number, seen in read.items():
+            self._put(number, seen)
+        self.turn, self.phase = turn, phase
+        return list(read)
 
     def _changed(self, journal: JournalReader, phase: Phase) -> set[int] | None:
         """Return which of the known trials may have changed since the last turn that was read; None for all."""
@@ -102,31 +106,31 @@ class Following:
             if operation[0] in {"validate_after", "close"} and (number := self._open.get(RequestId(operation[1]))) is not None:
                 yield number
 
-    def _read(self, journal: JournalReader, changed: set[int] | None) -> list[int]:
-        """Read trials anew, and those that were created since."""
-        if changed is None:
-            trials, results = list(journal.trials()), journal.reported(self.metric)
-            self.seen.clear()
-        else:
-            known = {number for number in changed if number < len(self.seen)}
-            trials = [*journal.trials_numbered(known), *journal.trials(len(self.seen) - 1)]
-            results = journal.reported(self.metric, [trial.number for trial in trials])
+    def _read(self, journal: JournalReader, metric: str, changed: set[int] | None) -> dict[int, Seen]:
+        """Return these trials anew, and those that were created since; all that there are for None. By number, in order.
+
+        Raises:
+            JournalError: the journal cannot be read, or lacks a trial.
+        """
+        known = 0 if changed is None else len(self.seen)
+        created = list(journal.trials(known - 1))
+        for number, trial in enumerate(created, known):
+            if trial.number != number:
+                message = f"{self.directory} lacks trial {number}, and has trial {trial.number}"
+                raise JournalError(message)
+        trials = [*journal.trials_numbered({number for number in changed or () if number < known}), *created]
+        results = journal.reported(metric, None if changed is None else [trial.number for trial in trials])
         read = {trial.number: Seen(trial) for trial in sorted(trials, key=lambda trial: trial.number)}
         for number, kind, length, value in results:
             if kind != "training" and (seen := read.get(number)) is not None:
                 (seen.results if kind == "result" else seen.curve)[length] = value
-        for number, seen in read.items():
-            self._put(number, seen)
-        return list(read)
+        return read
 
     def _put(self, number: int, seen: Seen) -> None:
         if number == len(self.seen):
             self.seen.append(seen)
-        elif number < len(self.seen):
-            self.seen[number] = seen
         else:
-            message = f"{self.directory} lacks trial {len(self.seen)}, and has trial {number}"
-            raise JournalError(message)
+            self.seen[number] = seen
         if seen.trial.state.final:
             self._open.pop(seen.trial.request_id, None)
         else:
