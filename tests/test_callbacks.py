@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections import defaultdict
@@ -99,6 +100,22 @@ def test_a_search_that_is_taken_up_again_is_the_same(tmp_path: Path) -> None:
     first, second = (recorder.searches[0] for recorder in recorders)
     assert (first.resumed, second.resumed) == (False, True)
     assert first.id == second.id
+
+
+def test_a_copied_experiment_is_a_search_of_its_own(tmp_path: Path) -> None:
+    begun = []
+    for name, limit in (("original", 2), ("copy", 4), ("original", 4)):
+        if name == "copy":
+            shutil.copytree(tmp_path / "original", tmp_path / "copy")
+        recorder = Recorder()
+        opt = Shadho(lambda params: params["x"], {"x": rand.uniform(0, 1)}, directory=tmp_path / name, workers=0, max_tasks=limit, seed=1)
+        opt.callbacks.append(recorder)
+        opt.run()
+        begun += recorder.searches
+        with JournalReader(tmp_path / name) as journal:
+            assert begun[-1].id == journal.id
+    original, copied, again = (one.id for one in begun)
+    assert copied != original == again
 
 
 def test_what_a_script_reports_is_told_while_it_runs(tmp_path: Path) -> None:

@@ -121,9 +121,11 @@ def _search(directory: Path) -> Search:
     with JournalReader(directory) as journal:
         config, first = journal.config, next(journal.records())
         _, _, run, *_ = json.loads(first.event)
+        # What the first run was called is in copies of the experiment too, which have ids of their own.
+        experiment_id = journal.id or str(run)[:12]
         starts = len(journal.gaps()) + 1
     return Search(
-        id=str(run)[:12],
+        id=experiment_id,
         name=config["name"],
         directory=directory,
         metric=config["metric"],
