@@ -71,4 +71,7 @@ def search_of(
     for key, setting in _SETTINGS.items():
         if key in resources:
             setattr(opt.config.workqueue, setting, resources[key])
+    if config.name and opt.config.workqueue.name:
+        # `.shadhorc` has one for all searches; the workers of this one ask for its own.
+        opt.config.workqueue.name = config.name
     return opt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 
 import shadho_worker
@@ -12,14 +13,14 @@ ARCHIVE_FILE = "shadho_context.tar"
 """The packed context in a trial's folder; gone when it is unpacked."""
 
 HOOK_FILE = "startup-hook.sh"
-"""Sourced before each attempt, so that what it exports reaches the command."""
+"""Sourced before each attempt, so that what it exports, and the folder it goes to, reach the command."""
 
 UNPACKING_FAILED = "the context cannot be unpacked"
 HOOK_FAILED = f"{HOOK_FILE} failed"
 HOOK_EXITED = f"{HOOK_FILE} ended the shell: it is sourced, so that it is to end without exit"
 
 # What fails before the command has a result of its own, that names it. Owners and times are those of the machine that unpacks.
-# An EXIT trap that the hook sets stays its own.
+# Behind the hook the shell starts over: some that ever had a trap would listen for SIGTERM, and end before the trial has saved.
 _TEXT = """shadho_folder=$PWD
 shadho_refuse() {{
   shadho_sourcing=
@@ -41,9 +42,9 @@ if [ -f {hook} ]; then
   . ./{hook}
   shadho_status=$?
   if [ "$shadho_status" != 0 ]; then shadho_refuse "{hook_failed} with status $shadho_status"; fi
-  shadho_sourcing=
+  exec /bin/sh -c {command}
 fi
-{command}
+eval {command}
 """
 
 
@@ -58,7 +59,7 @@ def in_context(command: str, inputs: Iterable[InputFile]) -> str:
         unpacking_failed=UNPACKING_FAILED,
         hook_failed=HOOK_FAILED,
         hook_exited=HOOK_EXITED,
-        command=command,
+        command=shlex.quote(command),
     )
 
 

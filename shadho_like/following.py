@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from shadho_like.changed import Mark, changed
 from shadho_like.errors import JournalError
 from shadho_like.journal import JournalReader
 from shadho_like.phase import Phase
@@ -36,8 +35,6 @@ class Following:
 
     Attributes:
         config: what the experiment began with.
-        phase: where it is in its life.
-        turn: the last turn that was read.
         seen: all trials, by their number.
 
     Raises:
@@ -51,10 +48,20 @@ class Following:
 
     def _begin(self, config: dict[str, Any]) -> None:
         self.config = config
-        self.phase = Phase.ACTIVE
-        self.turn = 0
         self.seen: list[Seen] = []
-        self._open: dict[RequestId, int] = {}
+        self._mark = Mark(config=config)
+        self._open: set[int] = set()
+        self._numbers: dict[RequestId, int] = {}
+
+    @property
+    def phase(self) -> Phase:
+        """Where it is in its life."""
+        return self._mark.phase
+
+    @property
+    def turn(self) -> int:
+        """The last turn that was read."""
+        return self._mark.turn
 
     @property
     def metric(self) -> str:
@@ -69,42 +76,31 @@ class Following:
             JournalError: the journal cannot be read; what was known stays.
         """
         with JournalReader(self.directory) as journal:
-            # First the turn: what happens while the rest is read is read again the next time.
-            turn, config = journal.last_turn(), journal.config
-            anew = turn < self.turn or config != self.config
-            if turn == self.turn and not anew:
+            mark = Mark.of(journal)
+            anew = not mark.goes_on(self._mark)
+            if mark.turn == self.turn and not anew:
                 return []
-            phase = journal.phase
-            changed = self._changed(journal, phase) if self.seen and not anew else None
-            read = self._read(journal, config["metric"], changed)
+            numbers = self._changed(journal, mark) if self.seen and not anew else None
+            read = self._read(journal, mark.config["metric"], numbers)
         # All of it is read: nothing fails from here on.
-        if changed is None:
-            self._begin(config)
+        if numbers is None:
+            self._begin(mark.config)
         for number, seen in read.items():
             self._put(number, seen)
-        self.turn, self.phase = turn, phase
+        self._mark = mark
         return list(read)
 
-    def _changed(self, journal: JournalReader, phase: Phase) -> set[int] | None:
+    def _changed(self, journal: JournalReader, mark: Mark) -> set[int] | None:
         """Return which of the known trials may have changed since the last turn that was read; None for all."""
-        # Of some turns it is not written which attempts they called off: those that ran.
-        running = {number for number in self._open.values() if self.seen[number].trial.state is TrialState.RUNNING}
-        every_open = phase is not self.phase
-        for record in journal.records(self.turn):
-            kind, _, *about = json.loads(record.event)
-            if kind == "continued":
-                return None
-            if kind.startswith("attempt_"):
-                running.add(about[0])
-            else:
-                every_open = True
-            running.update(self._named(json.loads(record.operations or "[]")))
-        return {*running, *self._open.values()} if every_open else running
-
-    def _named(self, operations: Iterable[list[Any]]) -> Iterator[int]:
-        for operation in operations:
-            if operation[0] in {"validate_after", "close"} and (number := self._open.get(RequestId(operation[1]))) is not None:
-                yield number
+        running = [number for number in self._open if self.seen[number].trial.state is TrialState.RUNNING]
+        return changed(
+            journal,
+            self._mark,
+            mark,
+            still_open=self._open,
+            running=running,
+            number_of=lambda request_id: self._numbers.get(RequestId(request_id)),
+        )
 
     def _read(self, journal: JournalReader, metric: str, changed: set[int] | None) -> dict[int, Seen]:
         """Return these trials anew, and those that were created since; all that there are for None. By number, in order.
@@ -131,7 +127,8 @@ class Following:
             self.seen.append(seen)
         else:
             self.seen[number] = seen
+        self._numbers[seen.trial.request_id] = number
         if seen.trial.state.final:
-            self._open.pop(seen.trial.request_id, None)
+            self._open.discard(number)
         else:
-            self._open[seen.trial.request_id] = number
+            self._open.add(number)

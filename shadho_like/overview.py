@@ -9,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from shadho_like.trial import TrialState
+from shadho_like.trial import TrialState, rank
 
 _ENDS = 200
 _FAILURES = 20
@@ -57,7 +57,7 @@ class Overview:
         self.last = -1
         self.failed: deque[int] = deque(maxlen=_FAILURES)
         self.ended: deque[int] = deque(maxlen=_ENDS)
-        self._sign = 1 if smaller_is_better else -1
+        self._smaller_is_better = smaller_is_better
         self._trials: dict[int, Glance] = {}
         self._open: dict[int, Glance] = {}
         self._numbers: dict[str, int] = {}
@@ -80,16 +80,17 @@ class Overview:
         self.counts[glance.state] += 1
         self._lengths[glance.validated] += 1
         self._trials[number] = glance
+        self._numbers[glance.request_id] = number
         if before is not None:
             self.counts[before.state] -= 1
             self._lengths[before.validated] -= 1
         self._consider(glance, before)
         if glance.state.final:
             self._open.pop(number, None)
-            self._numbers.pop(glance.request_id, None)
             return before is None or not before.state.final
+        if before is not None and before.state.final and number in self.ended:
+            self.ended.remove(number)
         self._open[number] = glance
-        self._numbers[glance.request_id] = number
         return False
 
     def _consider(self, glance: Glance, before: Glance | None) -> None:
@@ -101,19 +102,19 @@ class Overview:
             self._best = min((each for each in self._trials.values() if each.metric is not None), key=self._badness, default=glance).number
             self._best = None if self._trials[self._best].metric is None else self._best
 
-    def _badness(self, glance: Glance) -> tuple[float, int]:
-        return self._sign * (glance.metric or 0.0), glance.number
+    def _badness(self, glance: Glance) -> tuple[float, float, int]:
+        return rank(glance.metric or 0.0, glance.finished_s, glance.number, smaller_is_better=self._smaller_is_better)
 
     def __getitem__(self, number: int) -> Glance:
         return self._trials[number]
 
     def number_of(self, request_id: str) -> int | None:
-        """Return the number of the open trial that the search method calls so."""
+        """Return the number of the trial that the search method calls so."""
         return self._numbers.get(request_id)
 
     @property
     def best(self) -> Glance | None:
-        """The trial with the best metric, the earliest of equals."""
+        """The trial with the best metric; of equals as `rank` says."""
         return None if self._best is None else self._trials[self._best]
 
     @property
@@ -125,11 +126,6 @@ class Overview:
     def open(self) -> list[Glance]:
         """The trials that are not over."""
         return list(self._open.values())
-
-    @property
-    def busy(self) -> list[Glance]:
-        """The trials that run or wait to."""
-        return [glance for glance in self._open.values() if glance.state in {TrialState.RUNNING, TrialState.PENDING}]
 
     @property
     def running(self) -> list[Glance]:

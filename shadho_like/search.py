@@ -44,6 +44,8 @@ class Search:
         self._withheld: deque[Operation] = deque()
         self._withheld_ids: set[RequestId] = set()
         self._over: dict[RequestId, Trial] = {}
+        # None where an earlier version called some off, and did not write down which.
+        self._called_off: set[RequestId] | None = set()
 
     def to_json(self) -> dict[str, Any]:
         """Return the plain form."""
@@ -54,6 +56,7 @@ class Search:
             "grown": self.grown,
             "withheld": [operation.to_json() for operation in self._withheld],
             "over": [trial.to_json() for trial in self._over.values()],
+            "called_off": None if self._called_off is None else sorted(map(str, self._called_off)),
             "searcher": self.told.to_json(),
             "method": self.method.state_to_json(),
         }
@@ -67,6 +70,8 @@ class Search:
         self._withheld = deque(map(operation_from_json, value["withheld"]))
         self._withheld_ids = {operation.request_id for operation in self._withheld if isinstance(operation, Create)}
         self._over = {trial.request_id: trial for trial in map(Trial.from_json, value.get("over", ()))}
+        called_off = value.get("called_off", None if self.phase in {Phase.CANCELED, Phase.FAILED} else ())
+        self._called_off = None if called_off is None else set(map(RequestId, called_off))
         self.told = SearcherState.from_json(value["searcher"])
         self.method.load_state(value["method"])
 
@@ -120,12 +125,16 @@ class Search:
             self._trials.withdraw(trial)
             self._trials.end(trial, state)
             self.told.trials_closed.add(trial.request_id)
+            if cancel and self._called_off is not None:
+                self._called_off.add(trial.request_id)
         self.told.experiment_completed = True
         self.told.experiment_failed = failure
         self.phase = Phase.FAILED if failure else Phase.CANCELED if cancel else Phase.COMPLETED
 
     def extend(self, keys: Mapping[str, int], over: Sequence[Trial]) -> None:
         """Have more to do: what was called off is open again, and the method is asked what else it wants.
+
+        A trial that the user killed stays over: the method was told so.
 
         Args:
             keys: the method's keys that grow, with their new values.
@@ -134,12 +143,21 @@ class Search:
         self.told.experiment_completed = self.told.experiment_failed = False
         self.grown |= keys
         self._over = {trial.request_id: trial for trial in over if trial.state is not TrialState.CANCELED}
-        for trial in over:
-            if trial.state is TrialState.CANCELED:
-                self.told.trials_closed.discard(trial.request_id)
-                self._trials.reopen(trial)
+        for trial in self._were_called_off(over):
+            self.told.trials_closed.discard(trial.request_id)
+            self._trials.reopen(trial)
+        self._called_off = set()
         if keys:
             self._carry_out(self._ask(self.method.extend, keys, tuple(self._over.values())))
+
+    def _were_called_off(self, over: Sequence[Trial]) -> list[Trial]:
+        """Return the trials that ended because the whole experiment was canceled."""
+        canceled = [trial for trial in over if trial.state is TrialState.CANCELED]
+        if self._called_off is not None:
+            return [trial for trial in canceled if trial.request_id in self._called_off]
+        # They ended together, and after them none did.
+        last_s = max((trial.finished_s or 0.0 for trial in over), default=0.0)
+        return [trial for trial in canceled if (trial.finished_s or 0.0) == last_s]
 
     def _ask(self, handler: Callable[..., list[Operation]], *args: Any) -> list[Operation]:
         """Call a handler of the search method and take down what it asks for."""

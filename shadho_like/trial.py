@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import uuid
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -267,3 +268,15 @@ def trial_seed(seed: int, number: int) -> int:
     """Return a trial's own seed, in 0..2**31-1, from the experiment's seed and the trial's number."""
     digest = hashlib.blake2b(f"{seed}.{number}".encode(), digest_size=4).digest()
     return int.from_bytes(digest, "big") & 0x7FFFFFFF
+
+
+def rank(metric: float, finished_s: float | None, number: int, *, smaller_is_better: bool) -> tuple[float, float, int]:
+    """Return what sorts trials by their metrics, the best first; of equals the one that ended first, then the lower number.
+
+    Args:
+        metric: the trial's.
+        finished_s: when it ended, Unix time in seconds; None, which comes last, for one that is not over.
+        number: the trial's.
+        smaller_is_better: whether the metric is minimised.
+    """
+    return metric if smaller_is_better else -metric, math.inf if finished_s is None else finished_s, number

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from searcher.play import Play, made
 
 from shadho_like import Shadho, rand, searcher
+from shadho_like.dashboard.facts import best_of
 from shadho_like.engine.simulated import SimulatedEngine, World
+from shadho_like.events import AttemptLost
 from shadho_like.experiment import Step
 from shadho_like.follow import Follower
-from shadho_like.journal import JournalReader
+from shadho_like.following import Following
+from shadho_like.journal import Journal, JournalReader
 from shadho_like.overview import Glance, Overview, Rung
-from shadho_like.trial import TrialState
+from shadho_like.paths import ExperimentPaths
+from shadho_like.trial import Success, TrialState
 
 SPACE = {"x": rand.uniform(0, 1)}
 
@@ -93,6 +99,100 @@ def test_a_search_that_is_paused_killed_in_part_and_taken_up_again(tmp_path: Pat
         opt.listeners.insert(0, wish)
         opt.run()
         look(None)  # type: ignore[arg-type]
+
+
+class Recorded:
+    """A played search whose turns are in a journal; after each, two who follow it see what is seen by reading it anew."""
+
+    def __init__(self, directory: Path, play: Play, **config: Any) -> None:
+        self.directory, self.play, self._written = directory, play, 0
+        self.journal = Journal(ExperimentPaths(directory), {"name": "e", "metric": "loss", "smaller_is_better": True, **config})
+        self.look()
+
+    def look(self) -> None:
+        self.journal.append(self.play.turns[self._written :])
+        if not self._written:
+            self.follower, self.following = Follower(self.journal.config), Following(self.directory)
+        self._written = len(self.play.turns)
+        with JournalReader(self.directory) as journal:
+            anew = Follower(journal.config)
+            anew.update(journal)
+            self.follower.update(journal)
+            best = journal.best(smaller_is_better=journal.config["smaller_is_better"])
+        self.following.refresh()
+        assert best_of(self.following) == best
+        assert (self.follower.overview.best and self.follower.overview.best.number) == (best and best.number)
+        assert shown(self.follower.overview) == shown(anew.overview)
+        assert self.following.seen == Following(self.directory).seen
+
+    def finish(self, most: int = 1000, value: Callable[[int], float] = float) -> None:
+        while self.play.wanted and most:
+            attempt = max(self.play.wanted)
+            self.play.finish(attempt, Success(value(attempt.trial)))
+            self.look()
+            most -= 1
+
+
+@pytest.mark.parametrize(("name", "keys"), [("random", {}), ("async_halving", {"num_rungs": 2, "divisor": 2})])
+def test_a_search_that_goes_on_to_longer_trials_while_it_runs(tmp_path: Path, name: str, keys: dict[str, int]) -> None:
+    """Trials that were over are taken up again, some of them turns later."""
+    seen = Recorded(tmp_path / "e", Play(made(name, SPACE, max_length=4, max_trials=12, max_concurrent_trials=2, **keys)))
+    seen.finish(8)
+    over = set(seen.play.trials) - set(seen.play.state.open_trials())
+    assert len(over) > 1
+    seen.play.extend(max_length=16)
+    seen.look()
+    seen.finish()
+    assert any(seen.play.longest()[number] > 4 for number in over)
+    seen.journal.close()
+
+
+@pytest.mark.parametrize("smaller_is_better", [True, False])
+def test_of_equals_the_best_is_the_one_that_ended_first_wherever_it_is_asked(tmp_path: Path, smaller_is_better: bool) -> None:
+    keys = {"max_length": 4, "num_rungs": 2, "divisor": 2, "max_trials": 12, "max_concurrent_trials": 4}
+    seen = Recorded(tmp_path / "e", Play(made("async_halving", SPACE, **keys)), smaller_is_better=smaller_is_better)
+    seen.finish(value=lambda number: number % 2)
+    assert seen.play.state.phase.over
+    first = min(trial.finished_s or 0.0 for trial in seen.play.trials.values() if trial.metric == 1 - smaller_is_better)
+    assert (best := best_of(seen.following)) is not None
+    assert best.finished_s == first
+    seen.journal.close()
+
+
+def test_a_loss_while_it_is_read_counts_once(tmp_path: Path) -> None:
+    seen = Recorded(tmp_path / "e", Play(made("random", SPACE, max_trials=5)))
+    attempt = min(seen.play.wanted)
+
+    class Busy(JournalReader):
+        """Of an experiment whose driver writes between any two readings."""
+
+        def last_turn(self) -> int:
+            turn = super().last_turn()
+            if not seen.play.state.lost_attempts:
+                seen.play.handle(AttemptLost(5.0, attempt, "node", "gone"))
+                seen.journal.append(seen.play.turns[-1:])
+            return turn
+
+    follower = Follower(seen.journal.config)
+    with Busy(seen.directory) as journal:
+        for _ in range(2):
+            follower.update(journal)
+            assert follower.lost == journal.lost_attempts() == 1
+    seen.journal.close()
+
+
+@pytest.mark.parametrize("smaller_is_better", [True, False])
+def test_a_directory_that_is_begun_anew(tmp_path: Path, smaller_is_better: bool) -> None:
+    first = Recorded(tmp_path / "e", Play(made("random", SPACE, max_trials=5)))
+    first.finish()
+    first.journal.close()
+    shutil.rmtree(tmp_path / "e")
+    again = Recorded(tmp_path / "e", Play(made("random", SPACE, max_trials=3)), smaller_is_better=smaller_is_better)
+    with JournalReader(again.directory) as journal:
+        first.follower.update(journal)
+        assert first.follower.config == journal.config
+    assert shown(first.follower.overview) == shown(again.follower.overview)
+    again.journal.close()
 
 
 def glance(number: int, state: str = "COMPLETED", metric: float | None = None, validated: int = 1) -> Glance:

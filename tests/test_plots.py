@@ -71,6 +71,7 @@ def test_a_search_of_rungs_in_a_conditional_space(tmp_path: Path) -> None:
     assert best is not None
     assert f"best loss {best.metric:.6g} (trial {best.number})" in words(figures["history"])
     assert f"{result.counts['FAILED']} trials failed" in words(figures["history"])
+    assert "best of all validations so far" in words(figures["history"])
     for length in (1, 3, 9, 27):
         assert f"trained to {length}" in words(figures["history"])
     parallel = words(figures["parallel"])

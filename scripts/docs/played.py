@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from shadho_like.control import RunOptions
@@ -74,19 +74,11 @@ class RecordingEngine(SimulatedEngine):
         self.played = Played()
         self._attempts: dict[AttemptId, Attempt] = {}
         self._open: dict[AttemptId, Run] = {}
-        self._reached: dict[int, int] = {}
 
     def submit(self, attempts: Sequence[Attempt]) -> None:
         """Start attempts."""
-        going_on = [self._from_its_parent(attempt) for attempt in attempts]
-        self._attempts |= {attempt.id: attempt for attempt in going_on}
-        super().submit(going_on)
-
-    def _from_its_parent(self, attempt: Attempt) -> Attempt:
-        """Return the attempt as one that has its parent's checkpoint: this engine knows of no checkpoints."""
-        if attempt.start_from is None or attempt.trained:
-            return attempt
-        return replace(attempt, trained=self._reached.get(int(attempt.start_from), 0))
+        self._attempts |= {attempt.id: attempt for attempt in attempts}
+        super().submit(attempts)
 
     def cancel(self, attempts: Sequence[AttemptId]) -> None:
         """Stop attempts."""
@@ -107,9 +99,8 @@ class RecordingEngine(SimulatedEngine):
         return updates
 
     def _begin(self, attempt: Attempt, time_s: float) -> None:
-        first = attempt.id.trial not in self._reached
-        parent = int(attempt.start_from) if attempt.start_from is not None and first else None
-        run = Run(attempt.id.trial, attempt.hparams, attempt.trained, attempt.length, parent, float(time_s))
+        parent = int(attempt.start_from) if attempt.start_from is not None and not attempt.trained else None
+        run = Run(attempt.id.trial, attempt.hparams, self.trained(attempt), attempt.length, parent, float(time_s))
         self.played.runs.append(run)
         self._open[attempt.id] = run
 
@@ -117,8 +108,6 @@ class RecordingEngine(SimulatedEngine):
         run = self._open.pop(attempt, None)
         if run is not None:
             run.ended_s, run.metric, run.lost = float(self.now()), metric, lost
-            if metric is not None:
-                self._reached[run.trial] = run.length
 
 
 def play(method: BuiltInMethod, world: World, after_each: Callable[[float], None] = lambda _: None) -> Played:

@@ -16,6 +16,7 @@ from shadho_like.batch.workers import factory_words, system_of
 from shadho_like.errors import OptionError, WorldError
 
 _START_S = 60.0
+_END_S = 10.0
 _STEP_S = 0.05
 
 
@@ -65,9 +66,19 @@ def begin(wish: Wish) -> tuple[FactoryFolder, Standing]:
         give_up_s = time.monotonic() + _START_S
         while (standing := folder.standing()) is None:
             if process.poll() is not None or time.monotonic() > give_up_s:
+                _end(process)
                 raise WorldError(f"{factory.PROGRAM} was not started; {folder.log} says: {folder.log.read_text(errors='replace').strip()}")
             time.sleep(_STEP_S)
         return folder, standing
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()  # The factory ends with it.
+        process.wait()
 
 
 def _programs(system: BatchSystem | None) -> None:
@@ -85,7 +96,9 @@ def live(search: str) -> FactoryFolder | None:
     """Return the factory that keeps workers of a search; None where none does, or its process died."""
     folder = FactoryFolder.newest(search)
     standing = folder.standing() if folder else None
-    return None if standing is None or standing.ended is not None or standing.lost else folder
+    if folder is None or standing is None or standing.ended is not None or folder.lost(standing):
+        return None
+    return folder
 
 
 def newest(search: str) -> FactoryFolder | None:
@@ -101,6 +114,8 @@ def drain(search: str) -> dict[str, Place] | None:
     """
     folder = live(search)
     if folder is None:
+        if (last := newest(search)) is not None:
+            last.drain()  # Workers that outlived their factory see it too.
         return None
     there = places(folder)
     folder.drain()
@@ -118,13 +133,13 @@ def scale(search: str, count: int) -> dict[str, Place] | None:
         limits, name = folder.wish().limits, shlex.quote(search)
         message = f"workers of {search!r} are kept by --auto {limits}: have 0, or drain them and submit again, shadho workers drain {name}"
         raise OptionError(message)
-    return drain(search)
+    return None if count else drain(search)
 
 
 def places(folder: FactoryFolder) -> dict[str, Place]:
     """Return where the workers of a factory are; those that have not begun have no names."""
     running, standing = folder.running(), folder.standing()
-    if standing is None or standing.ended is not None or standing.lost:
+    if standing is None or standing.ended is not None or folder.lost(standing):
         return {}
     waiting = standing.submitted - len(running)
     place = Place.ENDING if folder.draining else Place.RUNNING
@@ -137,8 +152,8 @@ def described(folder: FactoryFolder) -> str:
     how = f"{wish.system} --auto {wish.limits}"
     if standing is None or standing.ended is not None:
         return f"{how}  ended: {standing.ended if standing else 'it never began'}"
-    if standing.lost:
-        return f"{how}  its process {standing.pid} died; see {folder.log}"
+    if folder.lost(standing):
+        return f"{how}  its process {standing.pid} on {standing.host} died; see {folder.log}"
     work = f"{standing.wanted} wanted" if standing.wanted is not None else "starting"
     driver = "" if standing.driver else ", no driver answers"
     return f"{how}  {'draining' if folder.draining else work}{driver} (process {standing.pid} on {standing.host}; {folder.log})"

@@ -28,6 +28,7 @@ _COUNTS = re.compile(r"\|submitted: (\d+) \|needed: (\d+) .*\|requested: (-?\d+)
 _TABLE = re.compile(r"PROJECT +HOST|removing \d+ workers|all workers removed|received abort signal|.* +\d+ +\d+ +\d+ +\d+ +\d+ *$")
 _OTHERS = ("BATCH_", "CATALOG_", "TCP_", "WORK_QUEUE_")
 _STEP_S = 1.0
+_ALIVE_S = 60.0
 _ASKED_S = 20.0
 _END_S = 60.0
 _READ_BYTES = 65536
@@ -42,6 +43,7 @@ class Keeper:
         self._standing = Standing.begin()
         self._status: ManagerStatus | None = None
         self._expected = 0
+        self._stood_s = 0.0
         self._text = b""
         self._why = ""
         self._drain_s: float | None = None
@@ -87,6 +89,8 @@ class Keeper:
         if door in ready:
             with suppress(OSError, TimeoutError):
                 self._answer()
+        if time.monotonic() - self._stood_s > _ALIVE_S:
+            self._stand(self._standing)
 
     def _answer(self) -> None:
         """Answer the factory's question; nothing, where there is no driver, is an answer too."""
@@ -131,7 +135,7 @@ class Keeper:
     def _stand(self, standing: Standing) -> None:
         if standing.wanted is not None and (standing.wanted, standing.submitted) != (self._standing.wanted, self._standing.submitted):
             _say(f"{standing.wanted} workers wanted, {standing.submitted} submitted{'' if standing.driver else ', no driver answers'}")
-        self._standing = standing
+        self._standing, self._stood_s = standing, time.monotonic()
         self._folder.stand(standing)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -15,6 +17,9 @@ from shadho_like.batch.factory import SCRIPT, Limits, script
 from shadho_like.errors import WorldError
 
 _PREFIX = "auto-"
+_STANDING = "standing.json"
+SILENT_S = 600.0
+"""A factory on another machine whose keeper has written nothing for this long is dead; it writes every minute, or sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +66,6 @@ class Standing:
         """Return how the factory stands that this process is about to keep."""
         pid = os.getpid()
         return cls(pid, shadho_rendezvous.process_started(pid) or 0, shadho_rendezvous.this_machine(), os.uname().nodename)
-
-    @property
-    def lost(self) -> bool:
-        """Whether its process is known to have died."""
-        here = self.machine == shadho_rendezvous.this_machine()
-        return self.ended is None and here and shadho_rendezvous.process_started(self.pid) != self.pid_started
 
 
 class FactoryFolder:
@@ -119,13 +118,23 @@ class FactoryFolder:
     def standing(self) -> Standing | None:
         """Return how it stood last; None before its keeper has begun."""
         try:
-            return Standing(**json.loads((self.path / "standing.json").read_text(encoding="utf-8")))
+            return Standing(**json.loads((self.path / _STANDING).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
 
+    def lost(self, standing: Standing) -> bool:
+        """Return whether the process died that keeps it: here by its number, else, also after a restart, by its silence."""
+        if standing.ended is not None:
+            return False
+        if standing.machine == shadho_rendezvous.this_machine():
+            return shadho_rendezvous.process_started(standing.pid) != standing.pid_started
+        with suppress(OSError):
+            return time.time() - (self.path / _STANDING).stat().st_mtime > SILENT_S
+        return False
+
     def stand(self, standing: Standing) -> None:
         """Write how it stands."""
-        self._write("standing.json", asdict(standing))
+        self._write(_STANDING, asdict(standing))
 
     def running(self) -> list[str]:
         """Return the workers that have begun and not ended, as host.process."""

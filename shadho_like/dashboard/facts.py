@@ -12,7 +12,7 @@ from shadho_like.following import Following, Seen
 from shadho_like.journal import JournalReader, Told
 from shadho_like.paths import ExperimentPaths
 from shadho_like.requests import waiting
-from shadho_like.trial import Trial, TrialState
+from shadho_like.trial import Trial, TrialState, rank
 
 _SHOWN = 200
 _FAILURES = 20
@@ -38,10 +38,10 @@ def overview(following: Following) -> dict[str, Any]:
 
 
 def best_of(following: Following) -> Trial | None:
-    """Return the trial with the best metric, the earliest of equals."""
-    sign = 1 if following.config["smaller_is_better"] else -1
-    with_one = (seen.trial for seen in following.seen if seen.trial.metric is not None)
-    return min(with_one, key=lambda trial: (sign * (trial.metric or 0.0), trial.finished_s or float("inf"), trial.number), default=None)
+    """Return the trial with the best metric; of equals as `rank` says."""
+    smaller = following.config["smaller_is_better"]
+    found = (seen.trial for seen in following.seen if seen.trial.metric is not None)
+    return min(found, key=lambda trial: rank(trial.metric or 0.0, trial.finished_s, trial.number, smaller_is_better=smaller), default=None)
 
 
 def details(following: Following) -> dict[str, Any]:

@@ -61,7 +61,6 @@ class LocalEngine:
         """
         gpus = GpuShare(launch.resources, os.environ)
         slots = self._workers if gpus.slots is None else min(self._workers, gpus.slots)
-        slots = min(slots, launch.most_running or slots)
         launch = replace(launch, checkpoints=launch.checkpoints or launch.paths.checkpoints)
         if launch.objective is not None and shadho_worker.takes_context(launch.objective):
             launch = as_command(launch, launch.objective)

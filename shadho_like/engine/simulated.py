@@ -71,6 +71,7 @@ class _End:
     started_s: float = field(compare=False)
     outcome: Outcome | None = field(compare=False)
     """None if its worker is lost."""
+    length: int = field(default=0, compare=False)
 
 
 class SimulatedEngine:
@@ -93,6 +94,7 @@ class SimulatedEngine:
         self._ends: list[_End] = []
         self._running: dict[AttemptId, tuple[float, str | None]] = {}
         self._updates: list[Update] = []
+        self._reached: dict[int, int] = {}
 
     def open(self, launch: Launch) -> None:
         """Do nothing: the world says what an attempt does, whatever the launch is."""
@@ -139,9 +141,15 @@ class SimulatedEngine:
                 heapq.heappush(self._ends, self._end_of(attempt, () if name is None else (name,)))
                 self._updates.append(AttemptStarted(self._now_s, attempt.id, name or "simulated"))
 
+    def trained(self, attempt: Attempt) -> int:
+        """Return the length from which an attempt goes on: its trial's, or that of the trial whose checkpoint it starts from."""
+        if attempt.trained or attempt.start_from is None:
+            return attempt.trained
+        return self._reached.get(int(attempt.start_from.partition(".")[0]), 0)
+
     def _end_of(self, attempt: Attempt, where: tuple[str, ...]) -> _End:
-        world = self._world
-        before_s = world.duration(attempt.hparams, attempt.trained, *where) if attempt.trained else 0.0
+        world, trained = self._world, self.trained(attempt)
+        before_s = world.duration(attempt.hparams, trained, *where) if trained else 0.0
         whole_s = max(0.0, world.duration(attempt.hparams, attempt.length, *where) - before_s)
         if world.crash or world.loss:
             chance, moment = np.random.default_rng([world.seed, *attempt.id]).random(2)
@@ -152,7 +160,7 @@ class SimulatedEngine:
                 return _End(self._now_s + moment * whole_s, attempt.id, self._now_s, None)
         value = world.metric(attempt.hparams, attempt.length)
         outcome = Success(value) if math.isfinite(value) else Failure(FailureKind.BAD_RESULT, f"the objective returned {value}")
-        return _End(self._now_s + whole_s, attempt.id, self._now_s, outcome)
+        return _End(self._now_s + whole_s, attempt.id, self._now_s, outcome, attempt.length)
 
     def cancel(self, attempts: Sequence[AttemptId]) -> None:
         """Stop these attempts; their workers are free at once."""
@@ -206,6 +214,8 @@ class SimulatedEngine:
         if end.outcome is None:
             self._updates.append(AttemptLost(end.time_s, end.attempt, host, "its worker went away"))
         else:
+            if isinstance(end.outcome, Success):
+                self._reached[end.attempt.trial] = end.length
             self._updates.append(AttemptFinished(end.time_s, end.attempt, end.started_s, host, end.outcome))
         self._fill()
 

@@ -126,13 +126,14 @@ class JournalReader:
         return int(self._rows("SELECT count(*) FROM attempts WHERE state = 'LOST'")[0][0])
 
     def best(self, *, smaller_is_better: bool) -> Trial | None:
-        """Return the trial with the best metric, the earliest of equals."""
+        """Return the trial with the best metric; of equals as `rank` says."""
         return next(iter(self.best_trials(1, smaller_is_better=smaller_is_better)), None)
 
     def best_trials(self, count: int, *, smaller_is_better: bool) -> list[Trial]:
         """Return so many trials with the best metrics, the best first."""
-        order = "ASC" if smaller_is_better else "DESC"
-        query = f"SELECT * FROM trials WHERE metric IS NOT NULL ORDER BY metric {order}, finished_s, number LIMIT ?"
+        # As `rank` does.
+        order = f"metric {'ASC' if smaller_is_better else 'DESC'}, finished_s IS NULL, finished_s, number"
+        query = f"SELECT * FROM trials WHERE metric IS NOT NULL ORDER BY {order} LIMIT ?"
         return list(map(schema.trial_from_row, self._rows(query, count)))
 
     def commonest_failure(self) -> tuple[str, int, str]:

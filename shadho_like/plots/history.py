@@ -58,7 +58,8 @@ def history(journal: JournalReader, config: Mapping[str, Any]) -> Figure:
     lengths = np.array([length for _, length, _, _ in results])
     _points(axes, shown + 1, np.clip(values[shown], scale.low, scale.high), lengths[shown])
     line = np.append(better[thinned(len(better), _MOST_STEPS, [len(better) - 1])], len(best) - 1)
-    axes.step(line + 1, np.clip(best[line], scale.low, scale.high), where="post", color=BEST, linewidth=2, label="best so far")
+    label = "best of all validations so far" if len(np.unique(lengths)) > 1 else "best so far"
+    axes.step(line + 1, np.clip(best[line], scale.low, scale.high), where="post", color=BEST, linewidth=2, label=label)
     scale.give(axes)
     if failed_s:
         rug = np.searchsorted([time_s for *_, time_s in results], failed_s)[thinned(len(failed_s), _MOST_STEPS)]

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+import shadho_rendezvous
 
-from shadho_like.batch import auto
+from shadho_like.batch import auto, record
 from shadho_like.batch.base import WorkerJob
 from shadho_like.batch.factory import Limits, answer, wanted
+from shadho_like.batch.factory_record import SILENT_S, FactoryFolder, Standing, Wish
 from shadho_like.batch.manager_status import ManagerStatus
 from shadho_like.batch.workers import factory_words
-from shadho_like.errors import OptionError
+from shadho_like.errors import OptionError, WorldError
 
 
 def job(**changed: Any) -> WorkerJob:
@@ -100,3 +106,64 @@ def test_nothing_is_told_to_a_catalog_of_others() -> None:
     words = shlex.split(first.lstrip("# "))
     assert [word for word in words if word.startswith("--catalog")] == ["--catalog=127.0.0.1:0"]
     assert words[-2:] == ["127.0.0.1", "0"]
+
+
+@pytest.fixture
+def wish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Wish:
+    monkeypatch.setenv("SHADHO_HOME", str(tmp_path / "home"))
+    return Wish("local", Limits(0, 2), job(home=str(tmp_path / "home"), logs=str(tmp_path / "logs")))
+
+
+def silent(folder: FactoryFolder, for_s: float) -> None:
+    path = folder.path / "standing.json"
+    then_s = path.stat().st_mtime - for_s
+    os.utime(path, (then_s, then_s))
+
+
+def test_a_factory_of_a_machine_that_was_restarted_is_dead_when_it_has_been_silent_for_long(wish: Wish) -> None:
+    with record.locked("digits"):
+        folder = FactoryFolder.make(wish)
+    folder.stand(Standing(os.getpid(), 1, "another start of this machine", "login-1"))
+    assert (found := auto.live("digits")) is not None
+    assert found.path == folder.path
+    silent(folder, 2 * SILENT_S)
+    assert auto.live("digits") is None
+    assert auto.places(folder) == {}
+    assert f"its process {os.getpid()} on login-1 died" in auto.described(folder)
+    assert auto.scale("digits", 3) is None
+    assert not folder.draining
+    # Its workers, which may have outlived it, hear of the drain all the same.
+    assert auto.drain("digits") is None
+    assert folder.draining
+
+
+def test_a_factory_of_this_machine_lives_as_long_as_its_process(wish: Wish) -> None:
+    with record.locked("digits"):
+        folder = FactoryFolder.make(wish)
+    folder.stand(Standing.begin())
+    silent(folder, 2 * SILENT_S)
+    assert auto.live("digits") is not None
+    pid = os.getpid()
+    folder.stand(Standing(pid, (shadho_rendezvous.process_started(pid) or 0) + 1, shadho_rendezvous.this_machine(), "here"))
+    assert auto.live("digits") is None
+
+
+def test_a_keeper_that_does_not_begin_in_time_is_ended(wish: Wish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[subprocess.Popen[bytes]] = []
+
+    def start(argv: list[str], **keys: Any) -> subprocess.Popen[bytes]:
+        begun.append(popen(["sleep", "600"], **keys))
+        return begun[-1]
+
+    popen = subprocess.Popen
+    (tmp_path / "work_queue_factory").symlink_to(sys.executable)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(auto, "_START_S", 0.0)
+    monkeypatch.setattr(subprocess, "Popen", start)
+    try:
+        with pytest.raises(WorldError, match="was not started"):
+            auto.begin(wish)
+        assert begun[0].returncode is not None
+    finally:
+        begun[0].kill()
+        begun[0].wait()

@@ -59,7 +59,7 @@ def test_a_search_that_is_done_is_printed_once(directory: Path) -> None:
     assert lines[2].startswith("20/20 trials done · ")
     assert lines[3].startswith("best loss ")
     assert any(line.startswith("trial  state") for line in lines)
-    assert any(line.startswith("trial ") and "failed: ValueError: x is \\u001b]0;too\\u0007 [b]small[/b] \\u202e" in line for line in lines)
+    assert any(line.startswith("trial ") and "failed: ValueError: x is \\x1b]0;too\\x07 [b]small[/b] \\u202e" in line for line in lines)
     assert not HARMLESS & set(said.stdout)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from shadho_like import Result, Shadho, rand
-from shadho_like.context_command import ARCHIVE_FILE
+from shadho_like.context_command import ARCHIVE_FILE, in_context
 from shadho_like.context_dir import pack
+from shadho_like.launch import InputFile
 
 COMMAND = "python report.py"
 REPORT = """import json, os
@@ -80,11 +82,13 @@ def test_a_startup_hook_that_fails(context: Path, engine: str, hook: str, messag
     assert trial.failure.log_tail == f"no such module\nshadho_like: {message}"
 
 
-def test_a_hook_may_have_a_trap_of_its_own(context: Path, engine: str) -> None:
-    (context / "startup-hook.sh").write_text("trap 'echo cleaned' EXIT\n")
-    result = run(context, engine, trials=1)
-    assert (result.directory / "trials/000000/output.log").read_text() == "cleaned\n"
-    assert result.counts == {"COMPLETED": 1}
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+def test_behind_a_hook_no_shell_listens_for_the_signal_that_asks_a_trial_to_save(context: Path, shell: str) -> None:
+    (context / "startup-hook.sh").write_text(":\n")
+    archive = pack(context, context.parent / "context.tar").archive.rename(context / ARCHIVE_FILE)
+    text = in_context("grep SigCgt /proc/$$/status; :", [InputFile(archive, ARCHIVE_FILE)])
+    done = subprocess.run([shell, "-c", text], cwd=context, capture_output=True, text=True, check=True)
+    assert not int(done.stdout.split()[1], 16) >> signal.SIGTERM - 1 & 1
 
 
 def test_a_command_that_fails_says_so_itself(context: Path, engine: str) -> None:

@@ -183,7 +183,7 @@ def test_the_command(place: Path, environment: Environment) -> None:
         assert f"search is in use by process {driver.pid}" in busy.stderr
         driver.send_signal(signal.SIGKILL)
         driver.wait()
-    listed = shadho(place, environment, "list", "search", "--trial", "0").stdout.splitlines()
+    listed = [line.rstrip() for line in shadho(place, environment, "list", "search", "--trial", "0").stdout.splitlines()]
     assert listed == ["id     trial  length  loss  size  state", "0.1.3  0      3       0     6 B   kept", "0.1.4  0      4       1     6 B   kept"]
     told = json.loads(shadho(place, environment, "describe", "search", "0.1.3", "--json").stdout)
     assert (told["length"], told["metadata"], told["problem"]) == (3.0, {"steps_completed": 3}, None)

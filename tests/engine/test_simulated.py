@@ -44,6 +44,14 @@ def test_attempts_take_the_time_of_the_model_and_no_other(tmp_path: Path) -> Non
     assert trained_s / 4 <= engine.now() - began_s < trained_s
 
 
+def test_a_trial_that_starts_from_anothers_checkpoint_takes_the_rest_of_the_time(tmp_path: Path) -> None:
+    method = searcher.create("pbt", {"x": rand.uniform(0, 1)}, population_size=8, num_rounds=5, length_per_round=2)
+    engine = SimulatedEngine(World(lambda _, length: 60.0 * length, metric, workers=8))
+    result = Shadho("true", SPACE, directory=tmp_path, name="s", method=method, engine=engine, seed=1, timeout=None).run()
+    assert len(result.trials) > 8
+    assert engine.busy_s == pytest.approx(8 * 5 * 2 * 60)
+
+
 def test_the_same_seed_gives_the_same_world(tmp_path: Path) -> None:
     worlds = [World(duration, metric, workers=4, crash=0.2, loss=0.2, seed=seed) for seed in (1, 1, 2)]
     found = [told(search(tmp_path / str(number), world, max_resubmissions=3)[0]) for number, world in enumerate(worlds)]

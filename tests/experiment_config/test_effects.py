@@ -11,14 +11,16 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from shadho_like import requests
 from shadho_like.cli.main import cli
 from shadho_like.configured import search_of
 from shadho_like.driver import Shadho
 from shadho_like.errors import OptionError
-from shadho_like.events import Ending
+from shadho_like.events import Action, Ending
 from shadho_like.experiment import Step
 from shadho_like.experiment_config import read_config
 from shadho_like.journal import JournalReader
+from shadho_like.paths import ExperimentPaths
 from shadho_like.resources import Resources
 from shadho_like.trial import Trial, TrialState
 
@@ -211,6 +213,25 @@ def test_no_more_trials_run_at_once_than_there_are_slots(folder: Path) -> None:
     (folder / "seen").mkdir()
     opt = search(f"python few.py {folder}/seen 2", "few.py", workers=4, searcher={"max_trials": 8}, resources={"max_slots": 2})
     assert max(trial.metric or 9 for trial in trials(opt)) == 2
+
+
+def test_a_limit_that_is_raised_lets_more_of_them_run(folder: Path) -> None:
+    Path("few.py").write_text(FEW_AT_ONCE)
+    (folder / "seen").mkdir()
+    opt = search(f"python few.py {folder}/seen 2", "few.py", workers=4, searcher={"max_trials": 2}, resources={"max_slots": 1})
+    left: list[Path] = []
+
+    def raise_it(step: Step) -> None:
+        if step.running and not left:
+            left.append(requests.leave(ExperimentPaths(opt.directory).requests, Action.SET, keys={"max_slots": 2}))
+
+    opt.listeners.append(raise_it)
+    assert {trial.metric for trial in trials(opt)} == {1, 2}
+
+
+def test_the_name_in_the_file_is_what_workers_ask_for(folder: Path) -> None:
+    (folder / ".shadhorc").write_text("[workqueue]\nname = all_of_mine\n")
+    assert search("true", name="this_one").config.workqueue.name == "this_one"
 
 
 def test_environment_variables_reach_every_attempt(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,9 +82,10 @@ class Play:
         raise AssertionError(f"it goes on after {most} results")
 
     def extend(self, **keys: int) -> None:
-        """Have more to do after the end, as the loop does it."""
+        """Have more to do, as the loop does it."""
         assert not self.state.method.extension_fault(keys)
-        over = [self.trials[number] for number in sorted(self.trials) if self.trials[number].state is not TrialState.FAILED]
+        ended = [self.trials[number] for number in sorted(self.trials) if self.trials[number].state.final]
+        over = [trial for trial in ended if trial.state is not TrialState.FAILED]
         self.handle(Continued(float(len(self.turns)), keys, tuple(over)))
 
     def longest(self) -> dict[int, int]:

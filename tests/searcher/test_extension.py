@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from searcher.play import Play, adversary, any_order, made
 
 from shadho_like import rand, searcher
+from shadho_like.events import Action, Requested
 from shadho_like.phase import Phase
 from shadho_like.trial import Attempt, Outcome, Success, TrialState
 
@@ -53,6 +54,33 @@ def test_it_ends_again_with_all_that_was_asked_for(name: str, data: st.DataObjec
             invalid = sum(trial.failure is not None and trial.failure.kind.value == "invalid_hp" for trial in play.trials.values())
             assert len(play.trials) in {60, 60 + invalid}
     assert plays[0].longest() == plays[1].longest()
+
+
+@pytest.mark.parametrize("ends", ["by itself", "canceled", "canceled by an earlier version"])
+@pytest.mark.parametrize(("name", "key"), [(name, key) for name in sorted(KEYS) for key in KEYS[name] if key != "num_rungs"])
+def test_a_trial_that_the_user_killed_stays_over_and_what_was_called_off_goes_on(name: str, key: str, ends: str) -> None:
+    play = Play(made(name, SPACE, max_concurrent_trials=4, **KEYS[name]), reload=True)
+    play.finish(min(play.wanted), Success(0.5))
+    play.handle(Requested(10.0, Action.KILL, 1))
+    called_off: set[int] = set()
+    if ends == "by itself":
+        play.to_the_end(by_number)
+    else:
+        called_off = set(play.state.open_trials())
+        play.handle(Requested(20.0, Action.KILL))
+        assert play.state.phase is Phase.CANCELED
+        assert len(called_off) > 1
+    if ends.endswith("version"):
+        snapshot = play.state.snapshot()
+        del snapshot["called_off"]
+        play.state.restore(snapshot)
+    play.extend(**{key: {"max_length": 50, "max_trials": 60}[key]})
+    assert called_off <= set(play.state.open_trials())
+    assert play.trials[1].state is TrialState.CANCELED
+    play.to_the_end(by_number)
+    assert play.state.phase is Phase.COMPLETED
+    canceled = {number for number, trial in play.trials.items() if trial.state is TrialState.CANCELED}
+    assert canceled == {1}
 
 
 def test_a_longer_halving_lets_the_best_of_the_highest_rung_climb_and_repeats_nothing() -> None:
