@@ -77,13 +77,18 @@ class Following:
         """
         with JournalReader(self.directory) as journal:
             mark = Mark.of(journal)
-            if not mark.goes_on(self._mark):
-                self._begin(mark.config)
-            if mark.turn == self.turn:
+            anew = not mark.goes_on(self._mark)
+            if mark.turn == self.turn and not anew:
                 return []
-            numbers = self._read(journal, self._changed(journal, mark) if self.seen else None)
-            self._mark = mark
-            return numbers
+            numbers = self._changed(journal, mark) if self.seen and not anew else None
+            read = self._read(journal, mark.config["metric"], numbers)
+        # All of it is read: nothing fails from here on.
+        if numbers is None:
+            self._begin(mark.config)
+        for number, seen in read.items():
+            self._put(number, seen)
+        self._mark = mark
+        return list(read)
 
     def _changed(self, journal: JournalReader, mark: Mark) -> set[int] | None:
         """Return which of the known trials may have changed since the last turn that was read; None for all."""
@@ -97,31 +102,31 @@ class Following:
             number_of=lambda request_id: self._numbers.get(RequestId(request_id)),
         )
 
-    def _read(self, journal: JournalReader, changed: set[int] | None) -> list[int]:
-        """Read trials anew, and those that were created since."""
-        if changed is None:
-            trials, results = list(journal.trials()), journal.reported(self.metric)
-            self.seen.clear()
-        else:
-            known = {number for number in changed if number < len(self.seen)}
-            trials = [*journal.trials_numbered(known), *journal.trials(len(self.seen) - 1)]
-            results = journal.reported(self.metric, [trial.number for trial in trials])
+    def _read(self, journal: JournalReader, metric: str, changed: set[int] | None) -> dict[int, Seen]:
+        """Return these trials anew, and those that were created since; all that there are for None. By number, in order.
+
+        Raises:
+            JournalError: the journal cannot be read, or lacks a trial.
+        """
+        known = 0 if changed is None else len(self.seen)
+        created = list(journal.trials(known - 1))
+        for number, trial in enumerate(created, known):
+            if trial.number != number:
+                message = f"{self.directory} lacks trial {number}, and has trial {trial.number}"
+                raise JournalError(message)
+        trials = [*journal.trials_numbered({number for number in changed or () if number < known}), *created]
+        results = journal.reported(metric, None if changed is None else [trial.number for trial in trials])
         read = {trial.number: Seen(trial) for trial in sorted(trials, key=lambda trial: trial.number)}
         for number, kind, length, value in results:
             if kind != "training" and (seen := read.get(number)) is not None:
                 (seen.results if kind == "result" else seen.curve)[length] = value
-        for number, seen in read.items():
-            self._put(number, seen)
-        return list(read)
+        return read
 
     def _put(self, number: int, seen: Seen) -> None:
         if number == len(self.seen):
             self.seen.append(seen)
-        elif number < len(self.seen):
-            self.seen[number] = seen
         else:
-            message = f"{self.directory} lacks trial {len(self.seen)}, and has trial {number}"
-            raise JournalError(message)
+            self.seen[number] = seen
         self._numbers[seen.trial.request_id] = number
         if seen.trial.state.final:
             self._open.discard(number)

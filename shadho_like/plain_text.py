@@ -8,12 +8,22 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_NAMES = r"token|secret|passw(?:or)?d|api[_-]?key|credential"
-_WORDS = rf"\S*(?:{_NAMES})[\w-]*"
-_SECRET = re.compile(rf"(?i)({_WORDS}[\"']?\s*[=:]\s*|--{_WORDS}\s+)\S+")
+_CALLED = r"token|secret|passw(?:or)?d|api[_-]?key|credential"
+# Every part of these begins at one place of a word, and no two parts in a row take the same signs: the time is linear in the text.
+_NAME = rf"(?<![\w-])(?=[\w-]*?(?:{_CALLED}|authorization))[\w-]+"
+_FLAG = rf"(?<![\w-])--(?=[\w-]*?(?:{_CALLED}))[\w-]+"
+_SCHEME = r"(?:(?:bearer|basic|digest|token)\s+)?"
+# A quote that is not closed, as in a text that was cut, hides the rest of its line.
+_QUOTED = r"""(?P<escaped>\\+["'])(?:(?!(?P=escaped))[^\n])*(?:(?P=escaped))?|"(?:[^"\\\n]|\\.)*"?|'(?:[^'\\\n]|\\.)*'?"""
+# A comma or its like ends a value where another name or nothing of a value follows.
+_PLAIN = r"""(?:[^\s,;&"'}]|[,;&}](?!\s|$|["',;&})\]]|[\w.-]+\\*["']?[=:]))+"""
+_SECRET = re.compile(
+    rf"""(?i)(?P<whole>(?P<open>["']){_NAME}=)(?:(?!(?P=open))[^\n])+"""
+    rf"""|(?P<name>{_NAME}\\*["']?\s*[=:]\s*{_SCHEME}|{_FLAG}(?:["'],\s*|\s+)|(?<![\w-])bearer\s+)(?:{_QUOTED}|{_PLAIN})"""
+)
 _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 _BLANKS = frozenset("\n\t\r")
-_USERINFO = re.compile(r"://[^/@\s]+@")
+_USERINFO = re.compile(r"://[^/\s]*@")
 
 
 def harmless(text: str, longest: int | None = None) -> str:
@@ -36,9 +46,9 @@ def _spelled(sign: str) -> str:
 
 def without_secrets(text: str) -> str:
     """Return a text in which what is called a token, a secret, a password or a key is three asterisks, and so is who calls in a URL."""
-    return _USERINFO.sub("://***@", _SECRET.sub(r"\1***", text))
+    return _USERINFO.sub("://***@", _SECRET.sub(lambda found: f"{found['whole'] or found['name']}***", text))
 
 
 def without_secret(name: str, value: str) -> str:
     """Return the value of a variable, three asterisks if its name looks like a secret's."""
-    return "***" if re.search(_NAMES, name, re.IGNORECASE) else without_secrets(value)
+    return "***" if re.search(_CALLED, name, re.IGNORECASE) else without_secrets(value)

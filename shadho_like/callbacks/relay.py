@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _MOST_FAULTS = 5
 _LONGEST = 300
+_READ = 4000
 
 Call = tuple[str, tuple[Any, ...]]
 """The name of a method of `Callback`, and its arguments."""
@@ -109,7 +110,7 @@ class Relay:
         self._faults[id(callback), method] += 1
         faults = self._faults[id(callback), method]
         name = type(callback).__name__
-        what = harmless(without_secrets(f"{type(error).__name__}: {error}"), _LONGEST)
+        what = harmless(without_secrets(f"{type(error).__name__}: {error}"[:_READ]), _LONGEST)
         last = faults >= _MOST_FAULTS
         self._notice(f"callback {name}: {what}" + (f"; that was the {faults}th time in a row, and it is not called again" if last else ""))
         if last:
@@ -120,9 +121,11 @@ def _search(directory: Path) -> Search:
     with JournalReader(directory) as journal:
         config, first = journal.config, next(journal.records())
         _, _, run, *_ = json.loads(first.event)
+        # What the first run was called is in copies of the experiment too, which have ids of their own.
+        experiment_id = journal.id or str(run)[:12]
         starts = len(journal.gaps()) + 1
     return Search(
-        id=str(run)[:12],
+        id=experiment_id,
         name=config["name"],
         directory=directory,
         metric=config["metric"],

@@ -8,6 +8,7 @@ import click
 
 from shadho_like.cli.reference import EXPERIMENT
 from shadho_like.cli.said import said_plainly
+from shadho_like.plain_text import without_secrets
 
 
 @click.command()
@@ -24,4 +25,4 @@ def export(directory: Path, url: str) -> None:
 
     with said_plainly():
         name, new = write(directory, url)
-        click.echo(f"study {name!r} in {url}: {new} new trial{'' if new == 1 else 's'}")
+        click.echo(f"study {name!r} in {without_secrets(url)}: {new} new trial{'' if new == 1 else 's'}")

@@ -7,7 +7,6 @@ import ipaddress
 import secrets
 from collections.abc import Iterable
 from http import HTTPStatus
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
 from shadho_like.dashboard.responses import Application, Environ, Response, StartResponse, refusal
@@ -68,25 +67,27 @@ class Guard:
         return None
 
     def _is_known(self, environ: Environ) -> bool:
-        try:
-            cookie = SimpleCookie(environ.get("HTTP_COOKIE", "")).get(self._cookie)
-        except CookieError:
-            return False
-        return cookie is not None and _same(cookie.value, self._session)
+        # Cookies of other servers on this host come along, and some are written as no standard allows.
+        pairs = (pair.partition("=") for pair in environ.get("HTTP_COOKIE", "").split(";"))
+        return any(name.strip() == self._cookie and _same(value.strip(), self._session) for name, _, value in pairs)
 
     def _admitted(self, environ: Environ) -> Response:
         """Give a cookie to whoever brings the token, and send him to the same page without it, so that it is in no history."""
         given = parse_qs(environ.get("QUERY_STRING", "")).get("token", [""])[0]
         if environ["REQUEST_METHOD"] != "GET" or self._token is None or not _same(given, self._token):
             return refusal(HTTPStatus.UNAUTHORIZED, "open the address that shadho dashboard printed when it started: it has the token")
-        cookie = f"{self._cookie}={self._session}; HttpOnly; SameSite=Strict; Path=/"
+        # Lax, so that a link to here from a chat or a mail works; what changes something must be sent by an own page all the same.
+        cookie = f"{self._cookie}={self._session}; HttpOnly; SameSite=Lax; Path=/"
         headers = (("Location", "/"), ("Set-Cookie", cookie), ("Cache-Control", "no-store"))
         return Response(b"", status=HTTPStatus.SEE_OTHER, headers=headers)
 
     @staticmethod
     def _is_own_page(environ: Environ, host: str) -> bool:
         """Return whether a page of this very dashboard sent a request that changes something; every browser says so."""
-        origin = urlsplit(environ.get("HTTP_ORIGIN", ""))
+        try:
+            origin = urlsplit(environ.get("HTTP_ORIGIN", ""))
+        except ValueError:
+            return False
         kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip()
         return origin.scheme in {"http", "https"} and bool(host) and origin.netloc == host and kind == "application/json"
 

@@ -3,7 +3,7 @@
 
 const REFRESH_MS = 3000;
 const byId = (id) => document.getElementById(id);
-const state = { chosen: 0, trial: null, attempt: null, timer: 0 };
+const state = { chosen: 0, trial: null, attempt: null, timer: 0, refreshes: 0 };
 
 function make(tag, properties, ...children) {
   const element = Object.assign(document.createElement(tag), properties);
@@ -55,12 +55,13 @@ async function ask(path, options) {
   return response;
 }
 
-async function request(action, trial) {
-  const what = trial === undefined ? "the experiment" : `trial ${trial}`;
+// What is drawn is a moment behind what is chosen: so what a button does is done to `of`, the index and name that were drawn with it.
+async function request(of, action, trial) {
+  const what = trial === undefined ? of.name : `trial ${trial} of ${of.name}`;
   if (["cancel", "kill"].includes(action) && !window.confirm(`Really ${action} ${what}?`)) return;
   try {
     const body = JSON.stringify(trial === undefined ? { action } : { action, trial });
-    await ask(`/${state.chosen}/requests`, { method: "POST", headers: { "Content-Type": "application/json" }, body });
+    await ask(`/${of.index}/requests`, { method: "POST", headers: { "Content-Type": "application/json" }, body });
     byId("said").textContent = `Asked to ${action} ${what}: its driver does so within a second, or when it is started.`;
   } catch (error) {
     byId("said").textContent = error.message;
@@ -93,18 +94,19 @@ function phase(one) {
   return make("span", { className: `phase ${idle ? "weak" : one.phase}` }, text);
 }
 
-function showChosen(one) {
+function showChosen(index, one) {
+  const of = { index, name: one.name };
   byId("chosen").hidden = false;
   document.title = `${one.name}: ${one.phase.toLowerCase()}`;
   byId("name").textContent = one.name;
   put("phase", phase(one));
   put("actions",
-    button("Pause", () => request("pause"), "", one.over || one.phase !== "ACTIVE"),
-    button("Activate", () => request("activate"), "", one.over || one.phase !== "PAUSED"),
-    button("Cancel", () => request("cancel"), "bad", one.over),
-    make("a", { href: `/dashboard/studies/${state.chosen}`, textContent: "Charts" }));
+    button("Pause", () => request(of, "pause"), "", one.over || one.phase !== "ACTIVE"),
+    button("Activate", () => request(of, "activate"), "", one.over || one.phase !== "PAUSED"),
+    button("Cancel", () => request(of, "cancel"), "bad", one.over),
+    make("a", { href: `/dashboard/studies/${index}`, textContent: "Charts" }));
   const driver = one.driver ? `driver: process ${one.driver.pid} on ${one.driver.host}` : "no driver runs it";
-  const best = one.best ? [`best ${one.metric} ${number(one.best.value)} in `, trialLink(one.best.trial), " · "] : [];
+  const best = one.best ? [`best ${one.metric} ${number(one.best.value)} in `, trialLink(of, one.best.trial), " · "] : [];
   const progress = one.progress ? ` · ${Math.round(100 * one.progress)} % done` : "";
   put("summary", ...best, ...states(one.counts), progress, one.turn ? " · " : "", make("span", { className: "weak" }, `${driver} · ${one.directory}`));
   if (one.waiting.length) byId("said").textContent = `Waiting for the driver: ${one.waiting.join(", ")}.`;
@@ -113,15 +115,15 @@ function showChosen(one) {
   const most = Math.max(1, ...one.rungs.map((rung) => rung.reached));
   put("rungs", table(["#Length", "#reached", "", "#on the way", "#best", "#trial"], one.rungs.map((rung) => [
     number(rung.length), rung.reached.toLocaleString("en"), make("progress", { max: most, value: rung.reached }), count(rung.coming), number(rung.best),
-    rung.trial === null ? "" : trialLink(rung.trial, String(rung.trial)),
+    rung.trial === null ? "" : trialLink(of, rung.trial, String(rung.trial)),
   ]), "No trial has reported yet."));
   const more = one.running_in_all - one.running.length;
   put("running", table(["Trial", "#attempt", "~Machine", "#since", "#to length", `#last ${one.metric}`, "#"], one.running.map((row) => [
-    trialLink(row.trial), row.attempt, row.host, row.started_s ? ago(row.started_s) : "", `${number(row.from)} → ${number(row.to)}`, number(row.last),
-    make("span", {}, button("Log", () => showLog(row.trial, row.attempt), "small"), " ", button("Kill", () => request("kill", row.trial), "small bad")),
+    trialLink(of, row.trial), row.attempt, row.host, row.started_s ? ago(row.started_s) : "", `${number(row.from)} → ${number(row.to)}`, number(row.last),
+    make("span", {}, button("Log", () => showLog(of, row.trial, row.attempt), "small"), " ", button("Kill", () => request(of, "kill", row.trial), "small bad")),
   ]), "Nothing runs."), more > 0 ? make("p", { className: "weak" }, `and ${more.toLocaleString("en")} more`) : "");
   put("failures", table(["Trial", "~Machine", "#ago", "Kind", "~Message", "#"], one.failures.map((row) => [
-    trialLink(row.trial), row.host, row.time_s ? ago(row.time_s) : "", row.kind, row.message, button("Log", () => showLog(row.trial, row.attempt), "small"),
+    trialLink(of, row.trial), row.host, row.time_s ? ago(row.time_s) : "", row.kind, row.message, button("Log", () => showLog(of, row.trial, row.attempt), "small"),
   ]), "Nothing has failed."));
 }
 
@@ -142,12 +144,13 @@ function machine(one) {
   return [one.host, one.gpus, count(RUNNING), count(COMPLETED), count(FAILED), count(LOST), count(rest)];
 }
 
-function trialLink(trial, text) {
-  const show = (event) => { event.preventDefault(); showTrial(trial); };
+function trialLink(of, trial, text) {
+  const show = (event) => { event.preventDefault(); showTrial(of, trial); };
   return make("a", { href: "#trial", onclick: show, textContent: text ?? `trial ${trial}` });
 }
 
-async function showTrial(trial) {
+async function showTrial(of, trial) {
+  if (of.index !== state.chosen) return;
   state.trial = trial;
   byId("number").value = trial;
   byId("log").hidden = true;
@@ -157,8 +160,12 @@ async function showTrial(trial) {
 }
 
 async function refreshTrial() {
+  const { chosen, trial } = state;
+  const of = { index: chosen };
+  const stale = () => state.chosen !== chosen || state.trial !== trial;
   try {
-    const one = await (await ask(`/${state.chosen}/trials/${state.trial}`)).json();
+    const one = await (await ask(`/${chosen}/trials/${trial}`)).json();
+    if (stale()) return;
     const facts = { state: one.state.toLowerCase() };
     if (one.metric !== null) facts[one.name] = number(one.metric);
     Object.assign(facts, one.metrics);
@@ -171,16 +178,17 @@ async function refreshTrial() {
     const attempts = one.attempts.map((row) => [
       row.attempt, make("span", { className: row.state }, row.state.toLowerCase()), row.host,
       row.started_s ? new Date(row.started_s * 1000).toLocaleString() : "", row.started_s && row.finished_s ? `${number(row.finished_s - row.started_s)} s` : "",
-      row.failure_message ?? "", button("Log", () => showLog(one.trial, row.attempt), "small"),
+      row.failure_message ?? "", button("Log", () => showLog(of, one.trial, row.attempt), "small"),
     ]);
     put("trial", list, table(["#Attempt", "", "~Machine", "Started", "#took", "~Failure", "#"], attempts, "It has not been attempted yet."));
   } catch (error) {
-    put("trial", error.message);
+    if (!stale()) put("trial", error.message);
   }
 }
 
-async function showLog(trial, attempt) {
-  if (state.trial !== trial) await showTrial(trial);
+async function showLog(of, trial, attempt) {
+  if (state.trial !== trial) await showTrial(of, trial);
+  if (of.index !== state.chosen || state.trial !== trial) return;
   state.attempt = attempt;
   await refreshLog();
   byId("log").scrollIntoView({ block: "nearest" });
@@ -188,16 +196,20 @@ async function showLog(trial, attempt) {
 }
 
 async function refreshLog() {
+  const { chosen, trial, attempt } = state;
   const log = byId("log");
-  const atEnd = log.scrollTop + log.clientHeight >= log.scrollHeight - 4;
-  log.hidden = false;
+  let text;
   try {
-    const answer = await ask(`/${state.chosen}/trials/${state.trial}/attempts/${state.attempt}/log`);
-    const none = `No log of attempt ${state.attempt} is here: it comes when the attempt ends, if not before.`;
-    log.textContent = answer.status === 204 ? none : (await answer.text()) || "It printed nothing.";
+    const answer = await ask(`/${chosen}/trials/${trial}/attempts/${attempt}/log`);
+    const none = `No log of attempt ${attempt} is here: it comes when the attempt ends, if not before.`;
+    text = answer.status === 204 ? none : (await answer.text()) || "It printed nothing.";
   } catch (error) {
-    log.textContent = error.message;
+    text = error.message;
   }
+  if (state.chosen !== chosen || state.trial !== trial || state.attempt !== attempt) return;
+  log.hidden = false;
+  const atEnd = log.scrollTop + log.clientHeight >= log.scrollHeight - 4;
+  log.textContent = text;
   if (atEnd) log.scrollTop = log.scrollHeight;
 }
 
@@ -214,16 +226,26 @@ function choose(index) {
 
 async function refresh() {
   clearTimeout(state.timer);
+  // Another experiment may be chosen before an answer comes, and that refreshes: the answers to an earlier one are then dropped.
+  const turn = ++state.refreshes;
+  const stale = () => turn !== state.refreshes;
   try {
     const experiments = await (await ask("")).json();
-    state.chosen = Math.min(state.chosen, experiments.length - 1);
+    if (stale()) return;
+    const chosen = state.chosen = Math.min(state.chosen, experiments.length - 1);
     showExperiments(experiments);
-    if (experiments[state.chosen].error) byId("chosen").hidden = true;
-    else showChosen(await (await ask(`/${state.chosen}`)).json());
+    if (experiments[chosen].error) byId("chosen").hidden = true;
+    else {
+      const one = await (await ask(`/${chosen}`)).json();
+      if (stale()) return;
+      showChosen(chosen, one);
+    }
     if (state.trial !== null) await refreshTrial();
     if (state.attempt !== null) await refreshLog();
+    if (stale()) return;
     byId("fault").textContent = "";
   } catch (error) {
+    if (stale()) return;
     byId("fault").textContent = `The dashboard does not answer: ${error.message}`;
   }
   // A page that nobody sees asks for nothing.
@@ -232,6 +254,6 @@ async function refresh() {
 
 document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
 window.addEventListener("hashchange", () => { if (/^#\d+$/.test(location.hash)) choose(Number(location.hash.slice(1))); });
-byId("find").addEventListener("submit", (event) => { event.preventDefault(); if (/^\d+$/.test(byId("number").value)) showTrial(Number(byId("number").value)); });
+byId("find").addEventListener("submit", (event) => { event.preventDefault(); if (/^\d+$/.test(byId("number").value)) showTrial({ index: state.chosen }, Number(byId("number").value)); });
 state.chosen = /^#\d+$/.test(location.hash) ? Number(location.hash.slice(1)) : 0;
 refresh();

@@ -86,6 +86,17 @@ class JournalReader:
         with schema.refusals(self._paths.journal):
             return self._db.execute(query, values).fetchall()
 
+    def _named_rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
+        """Return what a query finds, each row as column name to value.
+
+        Raises:
+            JournalError: the file is damaged, or cannot be read.
+        """
+        with schema.refusals(self._paths.journal):
+            cursor = self._db.execute(query, values)
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor]
+
     @property
     def phase(self) -> Phase:
         """Where the experiment is in its life."""
@@ -154,12 +165,12 @@ class JournalReader:
         Raises:
             OptionError: there is none with this number.
         """
-        row = self._db.execute("SELECT * FROM trials WHERE number = ?", (min(number, _LARGEST),)).fetchone()
-        if row is None:
-            count = self._db.execute("SELECT count(*) FROM trials").fetchone()[0]
+        rows = self._rows("SELECT * FROM trials WHERE number = ?", min(number, _LARGEST))
+        if not rows:
+            count = self._rows("SELECT count(*) FROM trials")[0][0]
             message = f"there is no trial {number}; {f'their numbers are 0 to {count - 1}' if count else 'there is none yet'}"
             raise OptionError(message)
-        return schema.trial_from_row(row)
+        return schema.trial_from_row(rows[0])
 
     def trials_numbered(self, numbers: Collection[int]) -> Iterator[Trial]:
         """Yield those of these trials that there are."""
@@ -189,7 +200,7 @@ class JournalReader:
     def records(self, after: int = 0) -> Iterator[Record]:
         """Yield the turns with numbers above `after` in order, as they were written. Pages are read one by one, as for `trials`."""
         query = "SELECT number, event, operations FROM turns WHERE number > ? ORDER BY number LIMIT 1000"
-        while page := self._db.execute(query, (after,)).fetchall():
+        while page := self._rows(query, after):
             yield from (Record(*row) for row in page)
             after = page[-1][0]
 
@@ -253,9 +264,8 @@ class JournalReader:
 
     def attempts_of(self, trials: Collection[int]) -> list[dict[str, Any]]:
         """Return the attempts of some trials, in order, as column name to value."""
-        cursor = self._db.execute(f"SELECT * FROM attempts WHERE trial {_AMONG} ORDER BY trial, attempt", (json.dumps(list(trials)),))
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor]
+        query = f"SELECT * FROM attempts WHERE trial {_AMONG} ORDER BY trial, attempt"
+        return self._named_rows(query, json.dumps(list(trials)))
 
     def attempts_by_host(self) -> list[tuple[str, str, int]]:
         """Return (host, state, how many) of all attempts that a machine had."""
@@ -265,8 +275,8 @@ class JournalReader:
     @property
     def checkpoint_root(self) -> Path:
         """Where the checkpoints are."""
-        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (schema.CHECKPOINT_ROOT,)).fetchone()
-        return Path(row[0]) if row else self._paths.checkpoints
+        rows = self._rows("SELECT value FROM meta WHERE key = ?", schema.CHECKPOINT_ROOT)
+        return Path(rows[0][0]) if rows else self._paths.checkpoints
 
     def checkpoints(self, trial: int | None = None) -> list[dict[str, Any]]:
         """Return the checkpoints that were ever heard of, of one trial or of all, oldest first, as column name to value."""
@@ -274,14 +284,12 @@ class JournalReader:
             return []
         which = "" if trial is None else "WHERE trial = ?"
         query = f"SELECT * FROM checkpoints {which} ORDER BY trial, attempt, number"
-        cursor = self._db.execute(query, () if trial is None else (trial,))
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor]
+        return self._named_rows(query, *(() if trial is None else (trial,)))
 
     def may_start_from(self, checkpoint: str) -> bool:
         """Return whether the search method named a checkpoint to start a trial from."""
         query = "SELECT EXISTS (SELECT 1 FROM turns WHERE instr(operations, ?))"
-        return bool(self._db.execute(query, (f'"{checkpoint}"',)).fetchone()[0])
+        return bool(self._rows(query, f'"{checkpoint}"')[0][0])
 
     def status(self) -> Told | None:
         """Return what the driver told last of its run: workers, load, progress; None where it told nothing. See `Told.live`."""

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial
 
 from shadho_like.errors import OptionError, WorldError
 from shadho_like.following import Following
+from shadho_like.plain_text import without_secrets
 from shadho_like.studies.frozen import Freezer
 from shadho_like.studies.storage import METRIC_NAMES
 
@@ -56,7 +57,7 @@ def to_database(directory: Path, url: str) -> tuple[str, int]:
         if name in optuna.get_all_study_names(storage):
             study = optuna.load_study(study_name=name, storage=storage)
             if study.user_attrs.get(_EXPERIMENT) != identity:
-                message = f"{url} holds another study {name!r}, which is not of this experiment: give another database"
+                message = f"{_shown(url)} holds another study {name!r}, which is not of this experiment: give another database"
                 raise OptionError(message)
         else:
             study = _created(storage, following, freezer)
@@ -68,6 +69,12 @@ def to_database(directory: Path, url: str) -> tuple[str, int]:
                 study.add_trial(_marked(freezer.freeze(seen, number)))
                 new += 1
     return name, new
+
+
+def _shown(url: str) -> str:
+    """Return a database's URL as it may be shown: without who calls, and without passwords, also where it is not quite a URL."""
+    where = without_secrets(url)
+    return where if "://***@" in where or "@" not in where else f"***@{where.rpartition('@')[2]}"
 
 
 def _created(storage: BaseStorage, following: Following, freezer: Freezer) -> optuna.Study:
@@ -95,8 +102,10 @@ def _database(url: str) -> RDBStorage:
 
     try:
         return RDBStorage(url)
-    except (ArgumentError, NoSuchModuleError, ImportError) as error:
-        message = f"{url!r} is no database that Optuna can write to ({error}); a file is sqlite:///study.db"
+    except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
+        # A value that is none is of the port, and may be the end of a password.
+        reason = "its port is no number" if isinstance(error, ValueError) else without_secrets(str(error))
+        message = f"{_shown(url)!r} is no database that Optuna can write to ({reason}); a file is sqlite:///study.db"
         raise OptionError(message) from error
 
 
@@ -109,7 +118,7 @@ def _said(url: str) -> Iterator[None]:
         yield
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         reason = str(error.__cause__ or error).partition("\n")[0]
-        message = f"{url} cannot be written: {reason}"
+        message = f"{_shown(url)} cannot be written: {without_secrets(reason)}"
         raise WorldError(message) from error
 
 

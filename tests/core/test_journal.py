@@ -7,6 +7,8 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -187,6 +189,30 @@ def test_a_folder_without_an_experiment_says_so(tmp_path: Path) -> None:
     (tmp_path / "journal.sqlite").write_text("not a database at all, but long enough to be read as one" * 20)
     with pytest.raises(JournalError, match="file is not a database"):
         JournalReader(tmp_path)
+
+
+@pytest.mark.parametrize("damaged", [True, False])
+def test_whatever_is_asked_of_a_journal_that_cannot_be_read_says_so(tmp_path: Path, damaged: bool) -> None:
+    """Damaged behind its first pages, or locked by somebody who does not let go."""
+    write_three(tmp_path)
+    path = tmp_path / "journal.sqlite"
+    with JournalReader(tmp_path) as reader:
+        asked: list[Callable[[], object]] = [
+            *(lambda: reader.trial(0), lambda: list(reader.records()), lambda: reader.attempts(0), lambda: reader.checkpoint_root),
+            *(reader.checkpoints, lambda: reader.may_start_from("0/1/1"), reader.counts, lambda: list(reader.trials())),
+        ]
+        reader._db.execute("PRAGMA cache_size = 0")
+        if damaged:
+            with path.open("r+b") as file:
+                file.seek(4096)
+                file.write(b"\xff" * (path.stat().st_size - 4096))
+        reader._db.execute("PRAGMA busy_timeout = 0")
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
+            if not damaged:
+                db.execute("BEGIN EXCLUSIVE")
+            for ask in asked:
+                with pytest.raises(JournalError, match="is damaged" if damaged else "is locked"):
+                    ask()
 
 
 def test_a_write_that_fails_keeps_what_was_there(tmp_path: Path) -> None:

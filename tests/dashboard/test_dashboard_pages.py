@@ -13,8 +13,10 @@ from e2e.processes import until as until_true
 from played_experiments import empty, play
 from served import complaints, looking, served, until
 
+from shadho_like import requests
 from shadho_like.errors import JournalError
 from shadho_like.journal import JournalReader
+from shadho_like.paths import ExperimentPaths
 from shadho_like.phase import Phase
 
 if TYPE_CHECKING:
@@ -36,6 +38,18 @@ test -e $GATE && exec sleep 600
 touch $GATE
 printf '%s\\n' "<img src=x onerror=alert(1)>"
 exit 3
+"""
+# Keeps the answers back whose addresses match, until they are let go.
+HOLD = """
+const which = new RegExp(arguments[0]), really = window.really ??= window.fetch, waiting = [];
+window.held = [];
+window.fetch = async (path, options) => {
+  const answer = await really(path, options);
+  const body = await answer.clone().arrayBuffer();
+  if (which.test(path) && window.held) await new Promise((go) => { held.push(body); waiting.push(go); });
+  return answer;
+};
+window.letGo = async () => { window.held = null; waiting.forEach((go) => go()); await really("/shadho/experiments"); };
 """
 
 
@@ -64,18 +78,24 @@ def press(chrome: Chrome, label: str, within: str) -> None:
     chrome.execute_script("arguments[0].click()", chrome.find_element("xpath", path))
 
 
-def confirm(chrome: Chrome) -> None:
-    """Say yes to what the page asks."""
+def release(chrome: Chrome) -> None:
+    """Let the answers that are held come, and the page do with them what it does."""
+    chrome.execute_async_script("const done = arguments[0]; letGo().then(() => setTimeout(done))")
+
+
+def confirm(chrome: Chrome) -> str:
+    """Say yes to what the page asks; return that."""
     from selenium.common.exceptions import NoAlertPresentException
 
-    def agreed() -> bool:
+    def agreed() -> str:
         try:
+            asked = str(chrome.switch_to.alert.text)
             chrome.switch_to.alert.accept()
         except NoAlertPresentException:
-            return False
-        return True
+            return ""
+        return asked
 
-    until(agreed, "the question")
+    return str(until(agreed, "the question"))
 
 
 def phase(directory: Path) -> Phase:
@@ -102,6 +122,37 @@ def test_experiments_side_by_side(chrome: Chrome, tmp_path: Path, environment: d
         assert complaints(chrome) == []
         (tmp_path / "digits/journal.sqlite").unlink()
         until(lambda: "there is no experiment" in text(chrome, "experiments"), "the fault of one of them")
+
+
+def test_an_answer_that_comes_late_is_not_taken_for_another_experiments(chrome: Chrome, tmp_path: Path, environment: dict[str, str]) -> None:
+    directories = [empty(tmp_path / "first"), play(tmp_path / "digits", 10, timeout=300.0).directory]
+    with served(directories, environment) as address:
+        chrome.get(address)
+        until(lambda: text(chrome, "name") == "empty", "the page")
+        chrome.execute_script(HOLD, r"/experiments/1(/trials/\d+)?$")
+        chrome.find_element("link text", "digits").click()
+        until(lambda: chrome.execute_script("return held.length"), "the question")
+        # The other one is chosen, and not yet drawn: the buttons are of the one that can be seen.
+        assert text(chrome, "name") == "empty"
+        press(chrome, "Cancel", "actions")
+        assert confirm(chrome) == "Really cancel empty?"
+        until(lambda: requests.waiting(ExperimentPaths(directories[0]).requests), "the request")
+        assert not requests.waiting(ExperimentPaths(directories[1]).requests)
+        chrome.find_element("link text", "empty").click()
+        until(lambda: text(chrome, "said") == "Waiting for the driver: cancel.", "the first one again")
+        release(chrome)
+        assert text(chrome, "name") == "empty"
+        chrome.find_element("link text", "digits").click()
+        until(lambda: text(chrome, "name") == "digits", "the other experiment")
+        chrome.execute_script(HOLD, r"/trials/\d+$")
+        chrome.find_element("id", "number").send_keys("7")
+        press(chrome, "Show", "find")
+        until(lambda: chrome.execute_script("return held.length"), "the question about a trial")
+        chrome.find_element("link text", "empty").click()
+        until(lambda: text(chrome, "name") == "empty", "the first one")
+        release(chrome)
+        assert text(chrome, "trial") == ""
+        assert complaints(chrome) == []
 
 
 def test_the_charts(chrome: Chrome, tmp_path: Path, environment: dict[str, str]) -> None:

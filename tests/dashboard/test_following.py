@@ -28,6 +28,11 @@ def same(one: Following, other: Following) -> bool:
     return (one.turn, one.phase, one.seen) == (other.turn, other.phase, other.seen)
 
 
+def later(directory: Path) -> bytes:
+    """Play an experiment to its end; return its journal."""
+    return ExperimentPaths(play(directory, 40).directory).journal.read_bytes()
+
+
 def test_refreshed_after_each_run_it_is_as_if_read_anew(tmp_path: Path) -> None:
     directory = empty(tmp_path / "digits")
     shutil.rmtree(directory)
@@ -79,6 +84,24 @@ def test_a_journal_that_lacks_a_trial(tmp_path: Path) -> None:
         db.execute("DELETE FROM trials WHERE number = 7")
     with pytest.raises(JournalError, match="lacks trial 7, and has trial 8"):
         Following(directory)
+
+
+@pytest.mark.parametrize("table", ["metrics", "trials", "turns"])
+def test_what_was_known_stays_when_a_journal_cannot_be_read(table: str, tmp_path: Path) -> None:
+    followed = Following(play(tmp_path / "digits", 40, timeout=300.0).directory)
+    known = (followed.config, followed.turn, followed.phase, list(followed.seen))
+    path = ExperimentPaths(tmp_path / "digits").journal
+    # Of the same experiment, which went on, only what is new is read; of another, all.
+    for whole in (later(tmp_path / "digits"), later(tmp_path / "source")):
+        path.write_bytes(whole)
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
+            db.execute(f"ALTER TABLE {table} RENAME TO lost")
+        with pytest.raises(JournalError, match=f"no such table: {table}"):
+            followed.refresh()
+        assert (followed.config, followed.turn, followed.phase, followed.seen) == known
+    path.write_bytes(whole)
+    followed.refresh()
+    assert same(followed, Following(tmp_path / "digits"))
 
 
 @pytest.mark.parametrize("kind", ["finished", "unfinished"])

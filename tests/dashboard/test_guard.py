@@ -86,6 +86,7 @@ def test_what_another_site_loads(browser: Browser) -> None:
         {"HTTP_ORIGIN": "http://evil.example"},
         {"HTTP_ORIGIN": "http://127.0.0.1:3000"},
         {"HTTP_ORIGIN": "null"},
+        {"HTTP_ORIGIN": "http://[::1"},
         {"HTTP_ORIGIN": ""},
         {"HTTP_ORIGIN": f"file://{HERE}"},
         {"CONTENT_TYPE": "text/plain"},
@@ -193,12 +194,20 @@ class TestToken:
         name, value = headers["Set-Cookie"].partition(";")[0].split("=")
         assert name == "shadho_dashboard_8080"
         assert "a-token" not in headers["Set-Cookie"]
-        assert "; HttpOnly; SameSite=Strict" in headers["Set-Cookie"]
+        assert "; HttpOnly; SameSite=Lax" in headers["Set-Cookie"]
         assert browser("/", HTTP_HOST="gpu7:8080", HTTP_COOKIE=f"other=1; {name}={value}")[0] == 200
         own = {"HTTP_HOST": "gpu7:8080", "HTTP_ORIGIN": "http://gpu7:8080", "CONTENT_TYPE": "application/json"}
         assert browser("/", "POST", HTTP_COOKIE=f"{name}={value}", **own)[0] == 200
         evil = {**own, "HTTP_ORIGIN": "http://evil.example"}
         assert browser("/", "POST", HTTP_COOKIE=f"{name}={value}", **evil)[0] == 403
+
+    @pytest.mark.parametrize("other", ['a={"x": 1}', "a", "=", 'a="', "shadho_dashboard_8080=old", "\xe4=\xff", "a[]=1,2"])
+    def test_cookies_of_others_lock_nobody_out(self, browser: Browser, other: str) -> None:
+        own = browser("/?token=a-token")[1]["Set-Cookie"].partition(";")[0]
+        for cookies in (f"{other}; {own}", f"{own}; {other}", f"{other};{own}"):
+            assert browser("/", HTTP_COOKIE=cookies)[0] == 200
+        assert browser("/", HTTP_COOKIE=other)[0] == 401
+        assert browser("/", HTTP_COOKIE=f"x{own}")[0] == 401
 
     @pytest.mark.parametrize("path", ["/", "/?token=", "/?token=b-token", "/?token=a-tokenx", "/?token=%ff", "/shadho/experiments"])
     @pytest.mark.parametrize("cookie", ["", "shadho_dashboard_8080=a-token", "shadho_dashboard_8080=", "\x00=;;=", "shadho_dashboard_8081=x"])

@@ -78,3 +78,18 @@ def test_what_is_no_database(tmp_path: Path, url: str, status: int, message: str
     said = export(play(tmp_path / "digits", 2).directory, url)
     assert said.exit_code == status
     assert message in said.output
+
+
+@pytest.mark.parametrize(
+    "url", ["nosuch://me:hunt@er2@host/db", "postgres:/me:hunt@er2@host/db", "postgresql://me:hunter2@host:port/db", "sqlite:////no/db?password=hunter2"]
+)
+def test_a_databases_password_is_not_shown(tmp_path: Path, url: str) -> None:
+    said = export(play(tmp_path / "digits", 2).directory, url)
+    assert said.exit_code in {1, 2}
+    assert said.output.startswith("error: ")
+    assert "er2" not in said.output
+
+
+def test_no_password_is_shown_of_a_database_that_was_written(tmp_path: Path) -> None:
+    said = export(play(tmp_path / "digits", 2).directory, f"sqlite:///{tmp_path}/study.db?timeout=5&password=hunter2")
+    assert "er2" not in said.output
