@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NoReturn, TypeVar
 
-import yaml
-
 from shadho_like.configs.base import REQUIRED, Config
 from shadho_like.configs.comments import comments
 from shadho_like.configs.explain import annotation_text
 from shadho_like.configs.overrides import apply_overrides
+from shadho_like.configs.plain import as_yaml
 from shadho_like.configs.tree import is_config
 from shadho_like.errors import ConfigError
 
@@ -71,7 +70,7 @@ def _run(function: Callable[[Any], R], kind: type[Config], argv: Sequence[str]) 
         apply_overrides(config, asked.overrides)
         config.finalize()
         if asked.show:
-            print(yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True), end="")
+            print(as_yaml(config), end="")
             sys.exit(0)
     except (ConfigError, ValueError) as error:
         _refuse(error)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from shadho_like.configs.base import Config
 
 K = TypeVar("K", bound="Config")
+L = TypeVar("L", yaml.SafeDumper, yaml.SafeLoader)
 CLASS_KEY = "class"
 
 
@@ -163,9 +164,15 @@ def element(annotation: Any, container: type, at: int) -> Any:
     return Any
 
 
+def as_yaml(config: Config) -> str:
+    """Return a config as YAML text, from which `from_yaml` makes an equal one."""
+    text: str = yaml.dump(to_dict(config), Dumper=_with_exponents(yaml.SafeDumper), sort_keys=False, allow_unicode=True)
+    return text
+
+
 def save_yaml(config: Config, path: Path) -> None:
     """Write a config to a file, whole or not at all."""
-    text = yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
+    text = as_yaml(config)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     partial.write_text(text, encoding="utf-8")
@@ -175,7 +182,7 @@ def save_yaml(config: Config, path: Path) -> None:
 def from_yaml(kind: type[K], path: Path) -> K:
     """Read a config from a file."""
     try:
-        value = yaml.load(path.read_text(encoding="utf-8"), _loader())
+        value = yaml.load(path.read_text(encoding="utf-8"), _with_exponents(yaml.SafeLoader))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError("", f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     except yaml.YAMLError as error:
@@ -185,14 +192,11 @@ def from_yaml(kind: type[K], path: Path) -> K:
     return from_dict(kind, {} if value is None else value)
 
 
-def _loader() -> type[yaml.SafeLoader]:
-    """Return a loader that takes 1e-3 for the number that it is, as YAML 1.2 does and PyYAML does not."""
-
-    class Loader(yaml.SafeLoader):
-        pass
-
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
-    return Loader
+def _with_exponents(kind: type[L]) -> type[L]:
+    """Return a loader or dumper that takes 1e-3 for the number that it is, as YAML 1.2 does and PyYAML does not."""
+    made: type[L] = type(kind.__name__, (kind,), {})
+    made.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
+    return made
 
 
 def digest(config: Config) -> str:

@@ -229,7 +229,15 @@ def test_digests() -> None:
 
 
 def test_yaml(tmp_path: Path) -> None:
-    config = train(optimizer=SGD(momentum=0.5), layers=[Layer(dropout=1e-5)], tags={"a": 1}, mode=Mode.GOOD, data=Path("x/y"), base_dir="b")
+    config = train(
+        optimizer=SGD(momentum=0.5),
+        layers=[Layer(dropout=1e-5)],
+        tags={"a": 1, "1e-3": 2},
+        extra=["1e-3", "1E5", "no"],
+        mode=Mode.GOOD,
+        data=Path("x/y"),
+        base_dir="b",
+    )
     path = tmp_path / "deep" / "config.yaml"
     config.save_yaml(path)
     assert Train.from_yaml(path) == config  # type: ignore[attr-defined]

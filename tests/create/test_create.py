@@ -94,7 +94,7 @@ def test_the_configuration_has_no_name(user: User) -> None:
 
 def test_a_killed_driver_and_a_changed_folder(user: User, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    assert user.types("create", "exp.yaml", "code", "--config", f"hyperparameters.wait_while={gate}", "--paused").returncode == 0
+    assert user.types("create", "exp.yaml", "code", "--config", f"hyperparameters.wait_while={gate}", "--config", "searcher.max_trials=40", "--paused").returncode == 0
     directory = user.folder / "experiments/quick"
     assert user.types("activate", directory).returncode == 0
     wait_for_trials(directory, 1)
@@ -107,11 +107,11 @@ def test_a_killed_driver_and_a_changed_folder(user: User, tmp_path: Path) -> Non
     assert user.types("run", directory, "--background").returncode == 0
     assert user.types("wait", directory).returncode == 0
     result = Result(directory)
-    assert result.counts == {"COMPLETED": 6}
+    assert result.counts == {"COMPLETED": 40}
     assert done_before.items() <= {trial.number: trial.finished_s for trial in result.trials}.items()
-    assert "starting its driver again" in user.types("continue", directory, "--max-trials", "8").stdout
+    assert "starting its driver again" in user.types("continue", directory, "--max-trials", "42").stdout
     assert user.types("wait", directory).returncode == 0
-    assert Result(directory).counts == {"COMPLETED": 8}
+    assert Result(directory).counts == {"COMPLETED": 42}
 
 
 def test_continue_starts_a_driver_that_was_killed(user: User, tmp_path: Path) -> None:
