@@ -6,11 +6,13 @@ The files are a convenience: an experiment is all in its directory, and goes on 
 from __future__ import annotations
 
 import difflib
+import errno
 import json
 import os
 import re
 import secrets
 import socket
+import stat
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -201,14 +203,17 @@ def _is_experiment(directory: Path) -> bool:
     """
     journal = ExperimentPaths(directory).journal
     try:
-        journal.stat()
-        with journal.open("rb"):
-            return journal.is_file()
+        is_file = stat.S_ISREG(journal.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return False
     except OSError as error:
         message = f"the experiment in {directory} cannot be read: {error.strerror}"
         raise OptionError(message) from error
+    # Not opened: closing it again would take from this process all locks on the file, SQLite's too, and a driver's journal with them.
+    if is_file and not os.access(journal, os.R_OK, effective_ids=True):
+        message = f"the experiment in {directory} cannot be read: {os.strerror(errno.EACCES)}"
+        raise OptionError(message)
+    return is_file
 
 
 def _no_directory(path: Path) -> str:

@@ -6,12 +6,15 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from shadho_like import Shadho, rand
 from shadho_like.errors import OptionError
+from shadho_like.experiment import Step
 from shadho_like.journal import JournalReader
 from shadho_like.known_experiments import KnownExperiment, Whereabouts, find_experiment, find_known, known_experiments
 
@@ -66,6 +69,23 @@ def test_a_search_that_was_moved_is_found_once_it_has_gone_on(tmp_path: Path) ->
     assert refused(found[:4]) == said
     assert search(tmp_path / "moved", max_tasks=2) == found
     assert find_experiment(found) == tmp_path / "moved"
+
+
+def test_to_look_at_an_experiment_takes_no_lock_from_its_driver(tmp_path: Path) -> None:
+    code = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('PRAGMA journal_mode = DELETE')"
+    opt = Shadho(float, {"x": rand.uniform(0, 1)}, name="known", directory=tmp_path / "a", workers=0, max_tasks=3)
+    said: list[str] = []
+
+    def look(step: Step) -> None:
+        del step
+        assert find_experiment(opt.directory) == opt.directory
+        assert [known.whereabouts() for known in known_experiments()] == [Whereabouts.HERE]
+        taken = subprocess.run([sys.executable, "-c", code, opt.directory / "journal.sqlite"], capture_output=True, text=True)
+        said.append(taken.stderr.strip().rpartition("\n")[2])
+
+    opt.listeners.append(look)
+    opt.run()
+    assert set(said) == {"sqlite3.OperationalError: database is locked"}
 
 
 def test_a_copy_is_an_experiment_of_its_own(tmp_path: Path) -> None:
