@@ -166,7 +166,7 @@ def test_trials_come_from_one_warm_interpreter_and_do_not_see_each_other(warm_se
     assert len({trial.metrics["folder"] for trial in trials}) == 40
     parents = [trial.metrics["parent"] for trial in trials]
     # The first ones may be quicker than the interpreter that loads the objective for all others.
-    assert max(map(parents.count, parents)) >= 30
+    assert len(set(parents[-10:])) == 1
 
 
 def test_a_warm_trial_that_dies_fails_alone_and_says_how(warm_search: Callable[..., Result]) -> None:
