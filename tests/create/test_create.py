@@ -154,7 +154,7 @@ def test_ctrl_c_leaves_the_experiment(user: User, tmp_path: Path) -> None:
     following = user.begins("create", "exp.yaml", "code", "--follow", "--config", f"hyperparameters.wait_while={gate}")
     assert following.stdout is not None
     line = ""
-    while "everything of it" not in line:
+    while "trials done" not in line:
         line = following.stdout.readline()
     directory = user.folder / "experiments/quick"
     following.send_signal(signal.SIGINT)
