@@ -74,8 +74,25 @@ def text(chrome: Chrome, name: str) -> str:
 def press(chrome: Chrome, label: str, within: str) -> None:
     """Press a button, once it is there and can be pressed."""
     path = f"//*[@id='{within}']//button[text()='{label}' and not(@disabled)]"
-    until(lambda: chrome.find_elements("xpath", path), f"the button {label}")
-    chrome.execute_script("arguments[0].click()", chrome.find_element("xpath", path))
+
+    def pressed() -> bool:
+        buttons = chrome.find_elements("xpath", path)
+        chrome.execute_script("if (arguments.length) arguments[0].click()", *buttons[:1])
+        return bool(buttons)
+
+    until(pressed, f"the button {label}")
+
+
+def follow(chrome: Chrome, label: str) -> None:
+    """Click on a link, once it is there."""
+
+    def clicked() -> bool:
+        links = chrome.find_elements("link text", label)
+        for link in links[:1]:
+            link.click()
+        return bool(links)
+
+    until(clicked, f"the link {label}")
 
 
 def release(chrome: Chrome) -> None:
@@ -110,7 +127,7 @@ def test_experiments_side_by_side(chrome: Chrome, tmp_path: Path, environment: d
         until(lambda: "Nothing runs." in text(chrome, "running"), "the page")
         assert text(chrome, "name") == "empty"
         assert text(chrome, "machines") == "No machine has run anything yet."
-        chrome.find_element("link text", "digits").click()
+        follow(chrome, "digits")
         until(lambda: text(chrome, "name") == "digits", "the other experiment")
         assert text(chrome, "phase") == "completed"
         rungs = chrome.find_elements("css selector", "#rungs tbody tr")
@@ -130,7 +147,7 @@ def test_an_answer_that_comes_late_is_not_taken_for_another_experiments(chrome: 
         chrome.get(address)
         until(lambda: text(chrome, "name") == "empty", "the page")
         chrome.execute_script(HOLD, r"/experiments/1(/trials/\d+)?$")
-        chrome.find_element("link text", "digits").click()
+        follow(chrome, "digits")
         until(lambda: chrome.execute_script("return held.length"), "the question")
         # The other one is chosen, and not yet drawn: the buttons are of the one that can be seen.
         assert text(chrome, "name") == "empty"
@@ -138,17 +155,17 @@ def test_an_answer_that_comes_late_is_not_taken_for_another_experiments(chrome: 
         assert confirm(chrome) == "Really cancel empty?"
         until(lambda: requests.waiting(ExperimentPaths(directories[0]).requests), "the request")
         assert not requests.waiting(ExperimentPaths(directories[1]).requests)
-        chrome.find_element("link text", "empty").click()
+        follow(chrome, "empty")
         until(lambda: text(chrome, "said") == "Waiting for the driver: cancel.", "the first one again")
         release(chrome)
         assert text(chrome, "name") == "empty"
-        chrome.find_element("link text", "digits").click()
+        follow(chrome, "digits")
         until(lambda: text(chrome, "name") == "digits", "the other experiment")
         chrome.execute_script(HOLD, r"/trials/\d+$")
         chrome.find_element("id", "number").send_keys("7")
         press(chrome, "Show", "find")
         until(lambda: chrome.execute_script("return held.length"), "the question about a trial")
-        chrome.find_element("link text", "empty").click()
+        follow(chrome, "empty")
         until(lambda: text(chrome, "name") == "empty", "the first one")
         release(chrome)
         assert text(chrome, "trial") == ""
@@ -163,7 +180,7 @@ def test_the_charts(chrome: Chrome, tmp_path: Path, environment: dict[str, str])
         assert "digits (id=0)" in str(chrome.find_element("id", "dashboard").text)
         chrome.get(f"{address}dashboard/studies/0/trials?numbers=3")
         until(lambda: "model.net.units" in chrome.page_source or "model.forest.depth" in chrome.page_source, "a trial's parameters")
-        chrome.find_element("link text", "Workers, logs, pause").click()
+        follow(chrome, "Workers, logs, pause")
         until(lambda: text(chrome, "name") == "digits", "our page")
         assert complaints(chrome) == []
 
