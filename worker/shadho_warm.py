@@ -54,7 +54,7 @@ _SPARE_SLOTS = 8
 _MOST_ZYGOTES = 8
 _MOST_STARTS = 5
 _LARGEST_READ = 65536
-_OF_ONE_TASK = (b"MEMORY=", b"DISK=")
+_OF_ONE_TASK = (b"MEMORY=", b"DISK=", b"OLDPWD=", b"PWD=", b"SHLVL=", b"_=")
 
 Key = Tuple[Any, ...]
 
@@ -175,7 +175,8 @@ class Server:
         sandbox = os.readlink(process + b"/cwd")
         with open(process + b"/environ", "rb") as file:
             environ = [item for item in file.read().split(b"\0") if item and sandbox not in item]
-        key = (_files_key(sandbox), *(item for item in environ if not item.startswith(_OF_ONE_TASK)))
+        # A shell that has started over hands on the same environment in another order.
+        key = (_files_key(sandbox), *sorted(item for item in environ if not item.startswith(_OF_ONE_TASK)))
         if key in self._zygotes:
             zygote = self._zygotes.pop(key)
         else:

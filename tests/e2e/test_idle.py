@@ -15,7 +15,7 @@ WATCHED_S = 6.0
 DRIVER = """
 import sys
 from shadho_like import Shadho
-opt = Shadho("echo $$ >> {started}; exec sleep 1000", {{"x": 1}}, max_tasks=1, name=sys.argv[1], engine=sys.argv[1])
+opt = Shadho("echo $$ >> {started}; exec sleep 1000", {{"x": 1}}, max_tasks=1, name=sys.argv[1], engine=sys.argv[1], preemption_timeout=1)
 opt.config.workqueue.name = "idle"
 opt.config.workqueue.address = "127.0.0.1"
 opt.run()
