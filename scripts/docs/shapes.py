@@ -118,15 +118,19 @@ def _best_so_far(course: Axes, done: Sequence[Run]) -> None:
 
 
 def _legend_of_points(drawing: Drawing, *, lost: bool) -> None:
-    drawing.text(_LEFT + 60, 20, "trials from first", colour=INK)
-    for place, colour in enumerate(BLUES):
-        drawing.circle(_LEFT + 152 + 12 * place, 16, 4, colour)
-    drawing.text(_LEFT + 216, 20, "to last", colour=INK)
+    _legend_of_order(drawing, _LEFT + 60)
     drawing.line([(440, 16), (460, 16)], GOLD, width=2)
     drawing.text(466, 20, "the best so far")
     if lost:
         drawing.cross(566, 16, 3.5)
         drawing.text(575, 20, "a worker was lost")
+
+
+def _legend_of_order(drawing: Drawing, x: float) -> None:
+    drawing.text(x, 20, "trials from first", colour=INK)
+    for place, colour in enumerate(BLUES):
+        drawing.circle(x + 92 + 12 * place, 16, 4, colour)
+    drawing.text(x + 156, 20, "to last", colour=INK)
 
 
 def boundary(
@@ -168,10 +172,7 @@ def front(title: str, pairs: Sequence[tuple[float, float]]) -> str:
     drawing.line([axes.at(*pair) for pair in best], GOLD, width=2)
     for place, pair in enumerate(pairs):
         drawing.circle(*axes.at(*pair), 4, shade(place * len(BLUES) // len(pairs), len(BLUES)), edge=GOLD if pair in best else "white")
-    drawing.text(_LEFT + 110, 20, "trials from first", colour=INK)
-    for place, colour in enumerate(BLUES):
-        drawing.circle(_LEFT + 202 + 12 * place, 16, 4, colour)
-    drawing.text(_LEFT + 266, 20, "to last", colour=INK)
+    _legend_of_order(drawing, _LEFT + 110)
     drawing.line([(400, 16), (420, 16)], GOLD, width=2)
     drawing.text(426, 20, "those that no other beats in both")
     return str(drawing)

@@ -65,7 +65,7 @@ class OptunaSampler:
         before = model.attributes()
         model.study.sampler = sampler = self._make_sampler(number)
         _warm_up(sampler, model.kernels)
-        with _quiet(self._optuna):
+        with quiet(self._optuna):
             trial = model.study.ask()
             hparams = self._space.sample_by(partial(_suggest, trial), number)
         frozen = model.trial(trial.number)
@@ -162,7 +162,7 @@ class OptunaSampler:
             "tpe": lambda: samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True),
         }
         try:
-            with _quiet(self._optuna):
+            with quiet(self._optuna):
                 return makers[self._kind]()
         except ImportError as error:
             message = f"the sampler {self._kind} needs more than Optuna itself: {error}"
@@ -180,7 +180,7 @@ class _Model:
     def __init__(self, optuna: Any, directions: list[str]) -> None:
         self.kernels: _Kernels = []
         self._storage = optuna.storages.InMemoryStorage()
-        with _quiet(optuna):
+        with quiet(optuna):
             self.study = optuna.create_study(storage=self._storage, directions=directions)
         self._id = self._storage.get_study_id_from_name(self.study.study_name)
 
@@ -200,8 +200,8 @@ class _Model:
 
 
 @contextmanager
-def _quiet(optuna: Any) -> Iterator[None]:
-    """Keep Optuna from saying, for each decision that a model cannot have in it, that it is drawn at random: so it should be."""
+def quiet(optuna: Any) -> Iterator[None]:
+    """Keep Optuna from telling what is meant: studies that are made, and decisions drawn at random as no model can have them."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:

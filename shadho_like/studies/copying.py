@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from optuna.trial import FrozenTrial
 from shadho_like.errors import OptionError, WorldError
 from shadho_like.following import Following
 from shadho_like.plain_text import without_secrets
+from shadho_like.searcher.optuna_sampler import quiet
 from shadho_like.studies.frozen import Freezer
 from shadho_like.studies.storage import METRIC_NAMES
 
@@ -32,7 +32,7 @@ def in_memory(directory: Path) -> optuna.Study:
     """
     following = Following(directory)
     freezer = Freezer(following.config)
-    with _quiet():
+    with quiet(optuna):
         study = _created(InMemoryStorage(), following, freezer)
         study.add_trials(freezer.freeze(seen, number) for number, seen in enumerate(following.seen))
     return study
@@ -52,7 +52,7 @@ def to_database(directory: Path, url: str) -> tuple[str, int]:
     freezer = Freezer(following.config)
     name = following.config["name"]
     identity = _identity(following.config)
-    with _quiet(), _said(url):
+    with quiet(optuna), _said(url):
         storage = _database(url)
         if name in optuna.get_all_study_names(storage):
             study = optuna.load_study(study_name=name, storage=storage)
@@ -120,16 +120,3 @@ def _said(url: str) -> Iterator[None]:
         reason = str(error.__cause__ or error).partition("\n")[0]
         message = f"{_shown(url)} cannot be written: {without_secrets(reason)}"
         raise WorldError(message) from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Optuna from telling of each study that it makes, and from warning of its own experiments."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        optuna.logging.set_verbosity(before)
