@@ -21,7 +21,7 @@ from shadho_like.following import Following
 from shadho_like.plain_text import without_secrets
 from shadho_like.searcher.optuna_sampler import quiet
 from shadho_like.studies.frozen import Freezer
-from shadho_like.studies.rows import add
+from shadho_like.studies.rows import add, attribute
 from shadho_like.studies.storage import METRIC_NAMES
 
 _EXPERIMENT, _TRIAL = "shadho:experiment", "shadho:trial"
@@ -81,7 +81,7 @@ def _add_new(storage: RDBStorage, following: Following, url: str, added: Callabl
     else:
         study = _created(storage, following, freezer)
         study.set_user_attr(_EXPERIMENT, identity)
-    there = {trial.user_attrs.get(_TRIAL) for trial in study.get_trials(deepcopy=False)}
+    there = attribute(study, storage, _TRIAL)
     new = [number for number, seen in enumerate(following.seen) if seen.trial.state.final and number not in there]
     done = 0
 

@@ -59,6 +59,20 @@ def add(study: optuna.Study, storage: RDBStorage, trials: Iterable[FrozenTrial],
         added(len(part))
 
 
+def attribute(study: optuna.Study, storage: RDBStorage, key: str) -> set[Any]:
+    """Return the values that the trials of a study have for an attribute of the user's."""
+    if storage.engine.dialect.name != "sqlite":
+        return {trial.user_attrs.get(key) for trial in study.get_trials(deepcopy=False)}
+    from sqlalchemy import select
+
+    tables = _tables(storage)
+    trials, attributes = tables["trials"], tables["trial_user_attributes"]
+    study_id = storage.get_study_id_from_name(study.study_name)
+    of_study = attributes.c.trial_id.in_(select(trials.c.trial_id).where(trials.c.study_id == study_id))
+    with storage.engine.connect() as connection:
+        return set(map(json.loads, connection.execute(select(attributes.c.value_json).where(attributes.c.key == key, of_study)).scalars()))
+
+
 def _tables(storage: RDBStorage) -> Mapping[str, Table]:
     from sqlalchemy import MetaData
 
