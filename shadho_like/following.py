@@ -26,6 +26,11 @@ class Seen:
     results: dict[float, float] = field(default_factory=dict)
     curve: dict[float, float] = field(default_factory=dict)
 
+    @property
+    def has_curve(self) -> bool:
+        """Whether anything is known of how it went."""
+        return bool(self.curve or self.results)
+
 
 class Following:
     """The trials of one experiment; `refresh` reads what is new. Not for several threads at once.
@@ -52,6 +57,11 @@ class Following:
         self._mark = Mark(config=config)
         self._open: set[int] = set()
         self._numbers: dict[RequestId, int] = {}
+
+    @property
+    def mark(self) -> Mark:
+        """How far it is read: the same object until there is something new."""
+        return self._mark
 
     @property
     def phase(self) -> Phase:

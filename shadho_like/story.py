@@ -44,7 +44,8 @@ class Moment:
 
 def story(journal: JournalReader, number: int) -> Iterator[Moment]:
     """Yield what happened to a trial, in order."""
-    request_id = journal.trial(number).request_id
+    trial = journal.trial(number)
+    request_id, over_s = trial.request_id, (trial.finished_s if trial.state.final else None)
     runs_since = False
     for record in journal.records():
         event = event_from_json(json.loads(record.event))
@@ -53,6 +54,7 @@ def story(journal: JournalReader, number: int) -> Iterator[Moment]:
         created = any(isinstance(operation, Create) for operation in mine)
         runs_since = runs_since or created
         about = getattr(event, "attempt", None)
+        runs_since = runs_since and (over_s is None or event.time_s <= over_s)
         texts = list(_happened(event)) if (about is not None and about.trial == number) or (about is None and runs_since) else []
         if isinstance(event, Requested) and event.trial not in {None, number}:
             texts = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -9,6 +10,8 @@ import click
 from shadho_like.cli.reference import EXPERIMENT
 from shadho_like.cli.said import said_plainly
 from shadho_like.plain_text import without_secrets
+
+_LONG = 1000
 
 
 @click.command()
@@ -24,5 +27,11 @@ def export(directory: Path, url: str) -> None:
     from shadho_like.studies import export as write
 
     with said_plainly():
-        name, new = write(directory, url)
+        name, new = write(directory, url, _said_how_far)
         click.echo(f"study {name!r} in {without_secrets(url)}: {new} new trial{'' if new == 1 else 's'}")
+
+
+def _said_how_far(done: int, of: int) -> None:
+    """Show on a terminal how far it is, in a line that goes away."""
+    if sys.stderr.isatty() and of > _LONG:
+        click.echo(f"\r{done:,} of {of:,} trials" if done < of else "\r\033[K", nl=False, err=True)

@@ -66,7 +66,7 @@ def _read(settings: tuple[str, ...]) -> dict[str, str]:
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
-            message = f"{setting!r} is no KEY=VALUE"
+            message = f"{setting!r} is no KEY=VALUE, such as max_slots=4"
             raise OptionError(message)
         if key not in (*_NOTES, *_LIMITS):
             message = f"{key} of an experiment that is there cannot be changed: {nearest(key, (*_NOTES, *_LIMITS))}"

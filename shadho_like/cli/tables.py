@@ -14,6 +14,7 @@ from shadho_like.plain_text import harmless
 
 Row = Mapping[str, Any]
 _WIDTH = 10_000
+_WORD, _PIECE = 10, 8
 
 
 def form_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -44,15 +45,34 @@ def print_rows(form: str | None, rows: Iterable[Row], columns: Sequence[str], sh
 
 
 def print_table(head: Sequence[str], rows: Iterable[Iterable[str]]) -> None:
-    """Print a table for a person: as wide as the terminal, or a line a row where there is none."""
+    """Print a table for a person: as wide as the terminal, or a line a row where there is none.
+
+    Columns without anything in them are left out. Where the terminal is too narrow for the words, each row is a paragraph.
+    """
     from rich.console import Console
     from rich.table import Column, Table
 
+    console = Console(markup=False, emoji=False, highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
+    cells = [list(map(harmless, row)) for row in rows]
+    places = [place for place in range(len(head)) if not cells or any(row[place] for row in cells)]
+    columns = [(head[place], [row[place] for row in cells]) for place in places]
+    widths = [max(_least(word) for text in (heading, *column) for word in text.split()) for heading, column in columns]
+    if sum(widths) + 2 * (len(widths) - 1) > console.width:
+        label = max(len(heading) for heading, _ in columns)
+        paragraphs = ("\n".join(f"{head[place]:{label}}  {row[place]}" for place in places if row[place]) for row in cells)
+        click.echo("\n\n".join(paragraphs))
+        return
     # Folded, not cut: what a person sees can be copied.
-    table = Table(*(Column(heading, overflow="fold") for heading in head), box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*map(harmless, row))
-    Console(markup=False, emoji=False, highlight=False, width=None if sys.stdout.isatty() else _WIDTH).print(table)
+    wanted = (Column(heading, overflow="fold", min_width=width) for (heading, _), width in zip(columns, widths, strict=True))
+    table = Table(*wanted, box=None, pad_edge=False)
+    for row in cells:
+        table.add_row(*(row[place] for place in places))
+    console.print(table)
+
+
+def _least(word: str) -> int:
+    """Return how wide a column must be for a word, of which a long one may be folded."""
+    return len(word) if len(word) <= _WORD else _PIECE
 
 
 def number(value: float | None) -> str:

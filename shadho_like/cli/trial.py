@@ -114,10 +114,16 @@ def download(directory: Path, number: int, target: Path | None) -> None:
 
 
 def _lines(value: dict[str, Any]) -> list[str]:
-    lines = [f"{name}: {json.dumps(item) if isinstance(item, dict) else item}" for name, item in value.items() if name != "attempts"]
+    """Return what is known of a trial for a person: what is not known, or empty, is left out."""
+    plain = {name: item for name, item in value.items() if name not in {"attempts", "failure", "state"} and item not in (None, {})}
+    lines = [f"{name}: {json.dumps(item) if isinstance(item, dict) else item}" for name, item in plain.items()]
+    lines.insert(1, f"state: {value['state'].lower()}")
     for attempt in value["attempts"]:
         began, ended = attempt["started_s"], attempt["finished_s"]
         took = f", {ended - began:.1f} s" if began is not None and ended is not None else ""
         why = f": {attempt['failure_message']}" if attempt["failure_message"] else ""
         lines.append(f"attempt {attempt['attempt']}: {attempt['state'].lower()} on {attempt['host'] or 'no machine'}{took}{why}")
+    if (failure := value["failure"]) is not None:
+        lines.append(f"failure: {failure['message']}")
+        lines += [f"    {line}" for line in (failure["log_tail"] or "").splitlines()]
     return lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,12 +28,13 @@ def to_optuna(directory: Path) -> optuna.Study:
     return in_memory(directory)
 
 
-def export(directory: Path, url: str) -> tuple[str, int]:
+def export(directory: Path, url: str, added: Callable[[int, int], None] = lambda _, __: None) -> tuple[str, int]:
     """Write an experiment's trials into a database of Optuna's; return the study's name and how many of them were new there.
 
     Args:
         directory: the experiment's directory.
         url: the database, as Optuna takes it: `sqlite:///study.db`.
+        added: told from time to time how many trials were written, of how many.
 
     Raises:
         JournalError: there is no experiment, or it cannot be read.
@@ -41,7 +43,7 @@ def export(directory: Path, url: str) -> tuple[str, int]:
     _need_optuna("shadho export --optuna")
     from shadho_like.studies.copying import to_database
 
-    return to_database(directory, url)
+    return to_database(directory, url, added)
 
 
 def _need_optuna(what: str) -> None:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from shadho_like.errors import OptionError, WorldError
 from shadho_like.following import Following
 from shadho_like.plain_text import without_secrets
 from shadho_like.searcher.optuna_sampler import quiet
 from shadho_like.studies.frozen import Freezer
+from shadho_like.studies.rows import add, attribute
 from shadho_like.studies.storage import METRIC_NAMES
 
 _EXPERIMENT, _TRIAL = "shadho:experiment", "shadho:trial"
@@ -38,10 +42,16 @@ def in_memory(directory: Path) -> optuna.Study:
     return study
 
 
-def to_database(directory: Path, url: str) -> tuple[str, int]:
+def to_database(directory: Path, url: str, added: Callable[[int, int], None] = lambda _, __: None) -> tuple[str, int]:
     """Write the trials of an experiment that are over into a study of its name; return that, and how many were not there before.
 
-    A trial that is not over is left for a later call: what is in a database would wait for somebody to end it.
+    A trial that is not over is left for a later call: what is in a database would wait for somebody to end it. An SQLite file that is
+    not there yet is there when all of it is written.
+
+    Args:
+        directory: the experiment's.
+        url: the database.
+        added: told from time to time how many were written, of how many.
 
     Raises:
         JournalError: there is no experiment, or it cannot be read.
@@ -49,26 +59,66 @@ def to_database(directory: Path, url: str) -> tuple[str, int]:
         WorldError: the database cannot be written.
     """
     following = Following(directory)
+    with quiet(optuna), _said(url), _whole(url) as written_url:
+        storage = _database(written_url, url)
+        try:
+            new = _add_new(storage, following, url, added)
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
+    return following.config["name"], new
+
+
+def _add_new(storage: RDBStorage, following: Following, url: str, added: Callable[[int, int], None]) -> int:
+    """Add the trials that are over and not there; return how many."""
     freezer = Freezer(following.config)
-    name = following.config["name"]
-    identity = _identity(following.config)
-    with quiet(optuna), _said(url):
-        storage = _database(url)
-        if name in optuna.get_all_study_names(storage):
-            study = optuna.load_study(study_name=name, storage=storage)
-            if study.user_attrs.get(_EXPERIMENT) != identity:
-                message = f"{_shown(url)} holds another study {name!r}, which is not of this experiment: give another database"
-                raise OptionError(message)
-        else:
-            study = _created(storage, following, freezer)
-            study.set_user_attr(_EXPERIMENT, identity)
-        there = {trial.user_attrs.get(_TRIAL) for trial in study.get_trials(deepcopy=False)}
-        new = 0
-        for number, seen in enumerate(following.seen):
-            if seen.trial.state.final and number not in there:
-                study.add_trial(_marked(freezer.freeze(seen, number)))
-                new += 1
-    return name, new
+    name, identity = following.config["name"], _identity(following.config)
+    if name in optuna.get_all_study_names(storage):
+        study = optuna.load_study(study_name=name, storage=storage)
+        if study.user_attrs.get(_EXPERIMENT) != identity:
+            message = f"{_shown(url)} holds another study {name!r}, which is not of this experiment: give another database"
+            raise OptionError(message)
+    else:
+        study = _created(storage, following, freezer)
+        study.set_user_attr(_EXPERIMENT, identity)
+    there = attribute(study, storage, _TRIAL)
+    new = [number for number, seen in enumerate(following.seen) if seen.trial.state.final and number not in there]
+    done = 0
+
+    def tell(more: int) -> None:
+        nonlocal done
+        done += more
+        added(done, len(new))
+
+    add(study, storage, (_marked(freezer.freeze(following.seen[number], number)) for number in new), tell)
+    return len(new)
+
+
+@contextmanager
+def _whole(url: str) -> Iterator[str]:
+    """Give a URL to write to that is another file until all is written, where it is of an SQLite file that is not there yet."""
+    path = _sqlite_file(url)
+    if path is None or path.exists() or not path.parent.is_dir():
+        yield url
+        return
+    with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        part = Path(folder, path.name)
+        yield make_url(url).set(database=str(part)).render_as_string(hide_password=False)
+        if path.exists():
+            message = f"{path} was made by somebody else meanwhile: run this again to add to it"
+            raise WorldError(message)
+        part.replace(path)
+
+
+def _sqlite_file(url: str) -> Path | None:
+    """Return the file that a URL names, where it names one of SQLite's."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        return None
+    name = parsed.database
+    plain = parsed.get_backend_name() == "sqlite" and name is not None and name not in {"", ":memory:"} and not name.startswith("file:")
+    return Path(name) if plain and name is not None else None
 
 
 def _shown(url: str) -> str:
@@ -97,11 +147,9 @@ def _identity(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
-def _database(url: str) -> RDBStorage:
-    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
-
+def _database(written_url: str, url: str) -> RDBStorage:
     try:
-        return RDBStorage(url)
+        return RDBStorage(written_url)
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
         # A value that is none is of the port, and may be the end of a password.
         reason = "its port is no number" if isinstance(error, ValueError) else without_secrets(str(error))
@@ -112,8 +160,6 @@ def _database(url: str) -> RDBStorage:
 @contextmanager
 def _said(url: str) -> Iterator[None]:
     """Say what a database refuses in the user's words."""
-    from sqlalchemy.exc import SQLAlchemyError
-
     try:
         yield
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:

@@ -15,7 +15,7 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
-from shadho_like.following import Following, Seen
+from shadho_like.following import Following
 from shadho_like.studies.frozen import Freezer
 
 T = TypeVar("T")
@@ -171,7 +171,7 @@ class Study:
         command = config["command"] or config["objective"]
         self.user_attrs = {"directory": str(self._following.directory), "method": config["method"]["name"], "command": command}
 
-    def trials(self, choose: Callable[[Sequence[Seen]], Iterable[int]] | None = None) -> list[FrozenTrial]:
+    def trials(self, choose: Callable[[Following], Iterable[int]] | None = None) -> list[FrozenTrial]:
         """Return the trials, or those whose numbers are chosen; the list is the caller's, and what is in it never changes.
 
         Raises:
@@ -179,7 +179,7 @@ class Study:
         """
         with self._lock:
             self._refresh()
-            return [self._frozen(number) for number in (choose(self._following.seen) if choose else range(self.size))]
+            return [self._frozen(number) for number in (choose(self._following) if choose else range(self.size))]
 
     def look(self, tell: Callable[[Following], T]) -> T:
         """Return what somebody tells of the experiment as it is now; meanwhile nobody else refreshes it.
@@ -201,6 +201,11 @@ class Study:
     def size(self) -> int:
         """How many trials there were when they were read last."""
         return len(self._following.seen)
+
+    @property
+    def curves(self) -> int:
+        """How many of them had a result on the way or at the end."""
+        return sum(seen.has_curve for seen in self._following.seen)
 
     def trial(self, number: int) -> FrozenTrial:
         """Return a trial as it was read last.

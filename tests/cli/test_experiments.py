@@ -58,7 +58,7 @@ def test_the_list(place: Path) -> None:
     assert (sin["state"], sin["trials"], sin["best"]) == ("stopped", 8, None)
     assert [row["name"] for row in csv.DictReader(ok("experiment", "list", "--csv").splitlines())] == ["sin", "digits"]
     head, *lines = ok("experiment", "list").splitlines()
-    assert head.split() == ["id", "name", "state", "trials", "failed", "best", "began", "labels", "directory"]
+    assert head.split() == ["id", "name", "state", "trials", "failed", "best", "began", "directory"]
     assert lines[1].split()[:4] == [digits["id"], "digits", "completed", str(TRIALS)]
 
 
@@ -134,7 +134,7 @@ def test_what_cannot_be_set() -> None:
     assert refused("experiment", "set", OVER, "metric=x") == (
         "metric of an experiment that is there cannot be changed: Known: description, labels, max_slots, max_trials, name."
     )
-    assert refused("experiment", "set", OVER, "name") == "'name' is no KEY=VALUE"
+    assert refused("experiment", "set", OVER, "name") == "'name' is no KEY=VALUE, such as max_slots=4"
     assert refused("experiment", "set", UNDER_WAY, "max_trials=0") == "max_trials must be a whole number of at least 1, not '0'"
     hint = "shadho experiment continue gives it more to do"
     said = f"{OVER} is over (completed), and no limit means anything to it; {hint}"

@@ -191,7 +191,7 @@ def test_a_large_study_is_drawn_in_part(chrome: Chrome, tmp_path: Path, environm
     with served([directory], environment) as address:
         chrome.get(f"{address}dashboard/studies/0")
         until(lambda: chrome.find_elements("css selector", ".scatterlayer .point"), "a chart")
-        assert f"large: 500 of {size:,} trials" in str(chrome.find_element("id", "dashboard").text)
+        assert f"large: 500 of {size:,} trials, 50 of " in str(chrome.find_element("id", "dashboard").text)
 
 
 def test_a_running_search_with_markup_for_a_name(chrome: Chrome, tmp_path: Path, environment: dict[str, str]) -> None:

@@ -16,6 +16,9 @@ need("optuna")
 import optuna  # noqa: E402
 from optuna.trial import TrialState as OptunaState  # noqa: E402
 
+from shadho_like.studies import rows  # noqa: E402
+from shadho_like.studies.copying import to_database  # noqa: E402
+
 
 def export(directory: Path, url: str) -> Result:
     return CliRunner().invoke(cli, ["export", "--optuna", url, str(directory)])
@@ -54,6 +57,43 @@ def test_a_database_gets_what_is_over_once(tmp_path: Path) -> None:
     for ours in whole.trials:
         assert by_number[ours.number].params["rate"] == ours.hparams["rate"]
         assert by_number[ours.number].state is (OptunaState.FAIL if ours.failure else OptunaState.COMPLETE)
+
+
+def kept(trial: optuna.trial.FrozenTrial) -> tuple[object, ...]:
+    """Return what of a trial is the same wherever it is."""
+    attributes = {key: value for key, value in trial.user_attrs.items() if key != "shadho:trial"}
+    times = trial.datetime_start, trial.datetime_complete
+    return trial.state, trial.values, trial.params, trial.distributions, attributes, trial.intermediate_values, times
+
+
+@pytest.mark.parametrize("by_optuna", [False, True])
+def test_many_are_written_as_optuna_writes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_optuna: bool) -> None:
+    if by_optuna:
+        monkeypatch.setattr(rows, "_utc", lambda time: time and time.replace(year=1999))
+    url = f"sqlite:///{tmp_path}/study.db"
+    result = play(tmp_path / "digits", 60)
+    told: list[tuple[int, int]] = []
+    assert to_database(tmp_path / "digits", url, lambda *so_far: told.append(so_far)) == ("digits", 60)
+    study = optuna.load_study(study_name="digits", storage=url)
+    assert list(map(kept, study.trials)) == list(map(kept, result.to_optuna().trials))
+    assert [trial.number for trial in study.trials] == list(range(60))
+    assert told[-1] == (60, 60)
+    assert len(told) == (41 if by_optuna else 2)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study.optimize(lambda trial: trial.suggest_float("rate", 1e-4, 1.0, log=True), n_trials=2)
+    assert study.trials[-1].number == 61
+
+
+def test_what_is_interrupted_leaves_no_file(tmp_path: Path) -> None:
+    play(tmp_path / "digits", 60)
+    there = set(tmp_path.iterdir())
+
+    def interrupt(*_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        to_database(tmp_path / "digits", f"sqlite:///{tmp_path}/study.db", interrupt)
+    assert set(tmp_path.iterdir()) == there
 
 
 def test_another_experiments_study_is_left_alone(tmp_path: Path) -> None:

@@ -163,20 +163,32 @@ def test_several_metrics(tmp_path: Path) -> None:
 
 def test_a_large_study_is_thinned_to_what_matters(directory: Path) -> None:
     whole = ExperimentStorage([directory])
-    drawn = DrawnStorage(whole, 20)
+    drawn = DrawnStorage(whole, 20, 20)
     trials = drawn.get_all_trials(0)
     assert len(trials) <= 20
     assert whole.get_best_trial(0) in trials
     assert drawn.get_best_trial(0) == whole.get_best_trial(0)
     assert trials[-1].number == 59
-    assert drawn.get_all_studies()[0].study_name == "digits: 20 of 60 trials"
+    assert drawn.get_all_studies()[0].study_name == "digits: 20 of 60 trials, 20 of 59 curves"
+    assert 10 < sum(bool(trial.intermediate_values) for trial in trials) <= 20
     assert drawn.get_study_name_from_id(0) == "digits"
-    assert len(DrawnStorage(whole, 30).get_all_trials(0)) == 60
+    assert len(DrawnStorage(whole, 30, 30).get_all_trials(0)) == 60
+
+
+def test_curves_alone_are_thinned_too(directory: Path) -> None:
+    whole = ExperimentStorage([directory])
+    drawn = DrawnStorage(whole, 100, 20)
+    trials = drawn.get_all_trials(0)
+    assert [trial.params for trial in trials] == [trial.params for trial in whole.get_all_trials(0)]
+    curved = [trial for trial in trials if trial.intermediate_values]
+    assert 10 < len(curved) <= 20
+    assert whole.get_best_trial(0) in curved
+    assert drawn.get_all_studies()[0].study_name == "digits: 20 of 59 curves"
 
 
 def test_what_waits_with_a_result_is_drawn(tmp_path: Path) -> None:
     whole = ExperimentStorage([play(tmp_path / "cut", 40, timeout=900.0).directory])
-    first, *others = DrawnStorage(whole, 100).get_all_trials(0)
+    first, *others = DrawnStorage(whole, 100, 100).get_all_trials(0)
     assert first.state in {OptunaState.RUNNING, OptunaState.WAITING}
     waiting = [trial for trial in others if trial.user_attrs["state"] == "PAUSED" and trial.values]
     assert waiting
