@@ -11,7 +11,7 @@ from shadho_like.cli.reference import EXPERIMENT
 from shadho_like.cli.said import said_plainly
 from shadho_like.plain_text import without_secrets
 
-_LONG = 1000
+_LONG, _OFTEN = 1000, 100
 
 
 @click.command()
@@ -33,5 +33,5 @@ def export(directory: Path, url: str) -> None:
 
 def _said_how_far(done: int, of: int) -> None:
     """Show on a terminal how far it is, in a line that goes away."""
-    if sys.stderr.isatty() and of > _LONG:
+    if sys.stderr.isatty() and of > _LONG and (done % _OFTEN == 0 or done == of):
         click.echo(f"\r{done:,} of {of:,} trials" if done < of else "\r\033[K", nl=False, err=True)

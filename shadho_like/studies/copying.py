@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import optuna
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial
+from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
@@ -21,7 +23,6 @@ from shadho_like.following import Following
 from shadho_like.plain_text import without_secrets
 from shadho_like.searcher.optuna_sampler import quiet
 from shadho_like.studies.frozen import Freezer
-from shadho_like.studies.rows import add, attribute
 from shadho_like.studies.storage import METRIC_NAMES
 
 _EXPERIMENT, _TRIAL = "shadho:experiment", "shadho:trial"
@@ -51,7 +52,7 @@ def to_database(directory: Path, url: str, added: Callable[[int, int], None] = l
     Args:
         directory: the experiment's.
         url: the database.
-        added: told from time to time how many were written, of how many.
+        added: told after each how many were written, of how many.
 
     Raises:
         JournalError: there is no experiment, or it cannot be read.
@@ -81,16 +82,11 @@ def _add_new(storage: RDBStorage, following: Following, url: str, added: Callabl
     else:
         study = _created(storage, following, freezer)
         study.set_user_attr(_EXPERIMENT, identity)
-    there = attribute(study, storage, _TRIAL)
+    there = {trial.user_attrs.get(_TRIAL) for trial in study.get_trials(deepcopy=False)}
     new = [number for number, seen in enumerate(following.seen) if seen.trial.state.final and number not in there]
-    done = 0
-
-    def tell(more: int) -> None:
-        nonlocal done
-        done += more
-        added(done, len(new))
-
-    add(study, storage, (_marked(freezer.freeze(following.seen[number], number)) for number in new), tell)
+    for place, number in enumerate(new):
+        study.add_trial(_marked(freezer.freeze(following.seen[number], number)))
+        added(place + 1, len(new))
     return len(new)
 
 
@@ -107,6 +103,8 @@ def _whole(url: str) -> Iterator[str]:
         if path.exists():
             message = f"{path} was made by somebody else meanwhile: run this again to add to it"
             raise WorldError(message)
+        with part.open("rb") as file:
+            os.fsync(file)
         part.replace(path)
 
 
@@ -149,12 +147,17 @@ def _identity(config: Mapping[str, Any]) -> str:
 
 def _database(written_url: str, url: str) -> RDBStorage:
     try:
-        return RDBStorage(written_url)
+        storage = RDBStorage(written_url)
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
         # A value that is none is of the port, and may be the end of a password.
         reason = "its port is no number" if isinstance(error, ValueError) else without_secrets(str(error))
         message = f"{_shown(url)!r} is no database that Optuna can write to ({reason}); a file is sqlite:///study.db"
         raise OptionError(message) from error
+    if written_url != url:
+        # Optuna commits several times for each trial, and nobody reads the file before it is whole and on the disk.
+        event.listen(storage.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
+        storage.engine.dispose()
+    return storage
 
 
 @contextmanager
