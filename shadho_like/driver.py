@@ -159,6 +159,7 @@ class Shadho:
         self._max_slots = max_slots
         self._of_trials: dict[str, Any] = {
             "trial_timeout_s": trial_timeout,
+            "preemption_timeout_s": preemption_timeout,
             "priority": checked_priority(priority),
             "environment": checked_environment(environment),
             "min_checkpoint_period": min_checkpoint_period,
