@@ -264,7 +264,7 @@ def test_another_trial_begins_where_one_was_or_before_if_that_is_lost(start: Cal
 
     def begins() -> str | None:
         latest = start(trial=13, start_from=second).latest_checkpoint
-        return latest and latest.id
+        return None if latest is None else latest.id
 
     assert begins() == second
     (tmp_path / f"kept/12/{second}/deep/model").write_text("torn")
