@@ -16,6 +16,7 @@ from shadho_like.requests import Request
 from shadho_like.state import ExperimentState
 
 _LOOK_S = 0.5
+_TURNED_BY_KEY = {Phase.ACTIVE: Action.PAUSE, Phase.PAUSED: Action.ACTIVATE}
 _ENDINGS = (Ending.DRAIN, Ending.ASK, Ending.NOW)
 
 
@@ -50,7 +51,10 @@ class Interrupts(Protocol):
     terminations: int
 
     def clear(self) -> None:
-        """Make `fd` quiet again."""
+        """Make `fd` quiet again after such a wish."""
+
+    def presses(self) -> int:
+        """Return how often a pause, or its end, was asked for with a key since this was last asked."""
 
 
 class Control:
@@ -154,6 +158,9 @@ class Control:
         grown, self._grown = self._grown, {}
         if keys := {key: value for key, value in grown.items() if value > self._state.grown.get(key, 0)}:
             yield self._extension(now_s, keys)
+        for _ in range(self._interrupts.presses() if self._interrupts is not None else 0):
+            if self._state.stopping is None and self._state.phase in _TURNED_BY_KEY:
+                yield Requested(now_s, _TURNED_BY_KEY[self._state.phase])
         for request in self._requests():
             if request.action is Action.SET:
                 yield from self._changes(now_s, request.keys)

@@ -159,6 +159,7 @@ class Shadho:
         self._max_slots = max_slots
         self._of_trials: dict[str, Any] = {
             "trial_timeout_s": trial_timeout,
+            "preemption_timeout_s": preemption_timeout,
             "priority": checked_priority(priority),
             "environment": checked_environment(environment),
             "min_checkpoint_period": min_checkpoint_period,
@@ -325,7 +326,10 @@ class Shadho:
         journal.keep("command", {"argv": sys.orig_argv, "cwd": str(Path.cwd())})
         if self.about:
             journal.keep("about", self.about)
-        with SignalInterrupts() as interrupts, Progress(*shown) as progress, Relay(self.callbacks, launch.paths, progress.notice) as relay:
+        # With workers=0 the objective runs here, and the terminal may be its own.
+        interrupts = SignalInterrupts(key=self._workers != 0)
+        progress = Progress(*shown, lambda: interrupts.listens)
+        with interrupts, progress, Relay(self.callbacks, launch.paths, progress.notice) as relay:
             kept = kept_concurrency(config["method"]["keys"], self._recipe.keys)
             missing, idle = warn_of_missing(self._cmd, self._inputs), unused(self.compute_classes, self._engine_name)
             found = (*remember(journal, launch.paths.root), *claim(journal, launch.checkpoints, launch.paths.root))
@@ -333,7 +337,7 @@ class Shadho:
                 progress.notice(notice)
             for step in experiment.run(engine, launch, replace(self._options, grown=grown), interrupts):
                 running = step.stopped
-                _show(progress, step)
+                progress.update(step)
                 for listener in (*self.listeners, relay.take):
                     listener(step)
         result = Result(launch.paths.root, running=running)
@@ -388,12 +392,6 @@ class Shadho:
             "evaluations": self._evaluations,
             "seed": seed,
         }
-
-
-def _show(progress: Progress, step: Step) -> None:
-    for notice in step.notices:
-        progress.notice(notice)
-    progress.update(step)
 
 
 _OPTIONS = [name for name in Shadho.__init__.__annotations__ if name not in {"experiment", "other", "return"}]

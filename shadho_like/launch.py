@@ -79,6 +79,7 @@ class Launch:
         compute_classes: kinds of workers that the user has named.
         slice_s, slice_length: an attempt that takes checkpoints ends after this time, or this much training; None for no such end.
         trial_timeout_s: an attempt that runs longer is killed, process group and all; None for no limit.
+        preemption_timeout_s: how long an attempt that was asked to end may take.
     """
 
     experiment: str
@@ -104,6 +105,7 @@ class Launch:
     slice_s: float | None = None
     slice_length: int | None = None
     trial_timeout_s: float | None = None
+    preemption_timeout_s: float = 60.0
 
     def most_running_in(self, slots: int) -> int:
         """Return how many trials may run at once where they may have so many GPUs together.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from shadho_like.events import Ending, StopReason
@@ -24,16 +24,27 @@ class Progress(LiveLines):
         timeout_s: when the search ends, if it does by time.
         max_trials: how many trials there will be, if that is known.
         directory: the experiment's, as a person would write it.
+        keys: whether a press of `p` would be heard now.
     """
 
-    def __init__(self, metric: str, timeout_s: float | None, max_trials: int | None, directory: str = ".") -> None:
+    def __init__(
+        self,
+        metric: str,
+        timeout_s: float | None,
+        max_trials: int | None,
+        directory: str = ".",
+        keys: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._metric, self._timeout_s, self._max_trials, self._directory = metric, timeout_s, max_trials, directory
+        self._keys = keys
         super().__init__()
         self._done_before: int | None = None
         self._way: tuple[Phase, Ending | None] = (Phase.ACTIVE, None)
 
     def update(self, step: Step) -> None:
-        """Show where things stand, if it is time to."""
+        """Show what there is to say, and where things stand if it is time to."""
+        for notice in step.notices:
+            self.notice(notice)
         if self._done_before is None:
             self._done_before = _done(step)
         if said := self._change(step):
@@ -53,7 +64,7 @@ class Progress(LiveLines):
             how = "sooner" if step.ending is Ending.DRAIN else "now"
             return f"{why}: {trials} {what}; Ctrl-C ends {'it' if step.running == 1 else 'them'} {how}" if what and step.running else ""
         if step.phase is Phase.PAUSED:
-            how = f"; to go on: shadho experiment activate {self._directory}"
+            how = f"; to go on: {'p here, or ' if self._keys() else ''}shadho experiment activate {self._directory}"
             return f"paused: {f'{trials} may take a checkpoint' if step.running else 'nothing runs'}{how}"
         if step.phase is Phase.CANCELING:
             return f"canceling: {trials} may take a checkpoint"
@@ -78,6 +89,8 @@ class Progress(LiveLines):
             yield "paused"
         elif left_s:
             yield f"{duration(min(left_s))} left"
+        if self._keys() and step.stopping is None:
+            yield "p: go on" if step.phase is Phase.PAUSED else "p: pause"
 
 
 def print_result(result: Result) -> None:

@@ -205,14 +205,17 @@ class Search:
         return self._ask(self.method.on_trial_created, request_id)
 
     def _source(self, checkpoint: str | None) -> str | None:
-        """Return where a new trial starts from: a checkpoint's id, or the number of the trial whose newest it is."""
+        """Return where a new trial starts from: a checkpoint's id.
+
+        Of a trial whose checkpoints were not heard of it is the trial's number, for the newest that is found.
+        """
         if checkpoint is None or not checkpoint.startswith(LATEST_OF):
             return checkpoint
         number = self._trials.number_of(RequestId(checkpoint[len(LATEST_OF) :]))
         if number is None:
             message = f"the search method starts a trial from the checkpoint of one that is not open: {checkpoint}"
             raise MethodError(message)
-        return str(number)
+        return self._trials.saved.get(number, str(number))
 
     def _direct(self, operation: ValidateAfter | Close) -> None:
         """Apply an operation to an open trial; one on a trial that is over changes nothing, unless it may be taken up again."""

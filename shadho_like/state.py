@@ -29,7 +29,7 @@ from shadho_like.events import (
 )
 from shadho_like.operations import ExitedReason
 from shadho_like.phase import Phase
-from shadho_like.reports import Lost, Saved
+from shadho_like.reports import Deleted, Lost, Report, Resumed, Saved
 from shadho_like.search import Search
 from shadho_like.searcher.base import BuiltInMethod, SearcherState
 from shadho_like.trial import AttemptRecord, Failure, FailureKind, Success, Trial, TrialState
@@ -157,7 +157,7 @@ class ExperimentState:
     def starting_points(self) -> set[int]:
         """Return the trials from whose checkpoints others begin that have none of their own yet."""
         begins = (trial.start_from for trial in self._trials if trial.validated == 0)
-        return {int(start_from.partition(".")[0]) for start_from in begins if start_from is not None}
+        return {_trial_of(start_from) for start_from in begins if start_from is not None}
 
     def takes_late(self, event: AttemptFinished) -> bool:
         """Return whether a result is still good whose attempt was given up as lost: no later attempt was faster."""
@@ -277,15 +277,29 @@ class ExperimentState:
         self._trials.record(trial, "RUNNING", event.time_s)
 
     def _attempt_reported(self, event: AttemptReported) -> None:
-        """Count a checkpoint as progress; all else that is reported is for people."""
+        """Count a checkpoint as progress, and know the newest; all else that is reported is for people."""
         trial = self._trials.of_wanted(event.attempt)
         if trial.lost and any(isinstance(report, Saved) for report in event.reports):
             self._trials.keep(replace(trial, lost=0))
         for report in event.reports:
+            self._note_checkpoint(trial.number, report)
             if isinstance(report, Lost):
                 which = f"checkpoint {report.id}" if report.id else "a checkpoint"
                 notice = f"{which} is lost, and trial {trial.number} goes on from the one before, if there is one: {report.reason}"
                 self._trials.draft.notices.append(notice)
+
+    def _note_checkpoint(self, trial: int, report: Report) -> None:
+        """Know a trial's newest checkpoint."""
+        saved = self._trials.saved
+        if isinstance(report, Saved):
+            saved[trial] = report.id
+        elif isinstance(report, Deleted) and saved.get(trial) == report.id:
+            del saved[trial]
+        elif isinstance(report, Resumed):
+            # All that is newer is lost, or was never heard of.
+            saved.pop(trial, None)
+            if report.checkpoint is not None and _trial_of(report.checkpoint.id) == trial:
+                saved[trial] = report.checkpoint.id
 
     def _attempt_lost(self, event: AttemptLost) -> None:
         trial = self._trials.of_wanted(event.attempt)
@@ -375,3 +389,8 @@ class ExperimentState:
         notice = f"the search stops: {count} trials failed one after the other, and none succeeded: {failure.message}{said}"
         self._trials.draft.notices.append(notice)
         self._run_stopping(RunStopping(self._trials.draft.time_s, StopReason.FAILURES, Ending.NOW))
+
+
+def _trial_of(checkpoint: str) -> int:
+    """Return the trial of a checkpoint's id; of a trial's number, the trial itself."""
+    return int(checkpoint.partition(".")[0])

@@ -24,6 +24,7 @@ class TrialTable:
         wanted: the attempts that should run now.
         begins: whether attempts may begin now.
         draft: the turn that is being made.
+        saved: the newest checkpoint's id of each open trial that was heard to have one.
     """
 
     def __init__(self) -> None:
@@ -32,6 +33,7 @@ class TrialTable:
         self.wanted: set[AttemptId] = set()
         self.begins = True
         self.draft = Draft(0.0)
+        self.saved: dict[int, str] = {}
         self._open: dict[int, Trial] = {}
         self._numbers: dict[RequestId, int] = {}
 
@@ -92,6 +94,7 @@ class TrialTable:
         if state.final:
             del self._open[trial.number]
             del self._numbers[trial.request_id]
+            self.saved.pop(trial.number, None)
         return moved
 
     def end(self, trial: Trial, state: TrialState, failure: Failure | None = None) -> None:
@@ -156,6 +159,7 @@ class TrialTable:
             "counts": {state.value: count for state, count in self.counts.items()},
             "created": self.created,
             "open": [trial.to_json() for trial in self._open.values()],
+            "saved": list(self.saved.items()),
         }
 
     def restore(self, value: Mapping[str, Any], *, begins: bool) -> None:
@@ -164,6 +168,8 @@ class TrialTable:
         self.created = value["created"]
         self._open = {trial.number: trial for trial in map(Trial.from_json, value["open"])}
         self._numbers = {trial.request_id: trial.number for trial in self._open.values()}
+        # A snapshot of an older version does not tell.
+        self.saved = dict(value.get("saved", ()))
         self.begins = begins
         self.wanted = {trial.attempt_id for trial in self if self._is_wanted(trial)}
 

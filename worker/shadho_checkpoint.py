@@ -88,6 +88,16 @@ def ids(root: str, trial: int) -> list[str]:
     return [".".join(map(str, part)) for part in parts]
 
 
+def up_to(root: str, checkpoint: str) -> list[str]:
+    """Return a checkpoint's id, and those of the whole ones that its trial saved before it, the newest first."""
+    trial, *_ = latest = _numbers(checkpoint)
+    return [checkpoint, *(each for each in ids(root, trial) if _numbers(each) < latest)]
+
+
+def _numbers(checkpoint: str) -> list[int]:
+    return [int(part) for part in checkpoint.split(".")]
+
+
 def read_manifest(path: str) -> dict[str, Any]:
     """Return a checkpoint's manifest, its values of the right kinds.
 

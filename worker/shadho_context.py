@@ -229,6 +229,9 @@ class Preempt:
         """
         # Between the question and the answer the signal may come, and set `asked` in vain: `signaled` stays.
         self.asked = bool(self._distributed.broadcast(self.asked or self.signaled or any(reason() for reason in self.reasons)))
+        if self.asked:
+            # torchrun sends SIGTERM also when one of its processes has died: then the trial has failed, and nobody asked it to end.
+            self._distributed.gather(None)
         return self.asked
 
     def _on_signal(self, *_: Any) -> None:
@@ -264,6 +267,10 @@ class Context:
         self.trial = TrialInfo(str(trial["trial"]), trial["trial"], trial["seed"], trial["attempt"], trial["experiment"])
         self.distributed = Distributed()
         first = self.distributed.rank == 0
+        if folder is not None and first and self.distributed.size > 1:
+            # Where torchrun starts its processes again, the end of those before is not the trial's.
+            with suppress(FileNotFoundError):
+                os.unlink(os.path.join(folder, shadho_worker.RESULT_FILE))
         events = Events(None if folder is None else os.path.join(folder, shadho_worker.EVENTS_FILE), muted=not first)
         self.searcher = Searcher(trial, events, folder)
         agree = self.distributed.broadcast
@@ -316,13 +323,22 @@ class Context:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Leave the result of a trial that raised, was preempted, or reported nothing."""
         del kind, trace
-        self.distributed.close()
+        try:
+            self._leave_result(error)
+        finally:
+            # Not before: what fails in the others because this one left them is not why the trial failed.
+            self.distributed.close()
+
+    def _leave_result(self, error: BaseException | None) -> None:
         if self._folder is None or self.searcher.result is not None:
             return
         if isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and error.code in {None, 0}):
             return
         self.searcher.result = self._unfinished(error)
-        if self.distributed.rank == 0:
+        first = self.distributed.rank == 0
+        told = self.distributed.size > 1 and os.path.exists(os.path.join(self._folder, shadho_worker.RESULT_FILE))
+        # Of several processes that fail, the first says why.
+        if not told and (first or error is not None):
             shadho_worker.write_result(self._folder, self.searcher.result)
         if isinstance(error, shadho_worker.InvalidHP):
             sys.exit(1)

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 _MEETING_FILE = ".shadho_distributed-{run}.json"
+_GONE = "rank {rank} of this trial has ended before this one; if it failed, its error is in the log"
 _PAUSE_S = 0.05
 _PATIENCE_S = 300.0
 
 
 class Distributed:
-    """This process among those of its trial. All of them make the same calls, in the same order.
+    """This process among those of its trial. All of them make the same calls, in the same order; RuntimeError says whose end came first.
 
     Attributes:
         rank: this process's, from 0; only rank 0 reports and saves checkpoints.
@@ -52,8 +53,8 @@ class Distributed:
             return [value]
         self._meet()
         if self.rank == 0:
-            return [value, *(other.recv() for other in self._others)]
-        self._others[0].send(value)
+            return [value, *(self._heard(rank) for rank in range(1, self.size))]
+        self._tell(0, value)
         return None
 
     def allgather(self, value: Any) -> list[Any]:
@@ -67,10 +68,23 @@ class Distributed:
             return value
         self._meet()
         if self.rank > 0:
-            return self._others[0].recv()
-        for other in self._others:
-            other.send(value)
+            return self._heard(0)
+        for rank in range(1, self.size):
+            self._tell(rank, value)
         return value
+
+    def _heard(self, rank: int) -> Any:
+        """Return what another process says next: rank 0 hears all, and all hear rank 0."""
+        try:
+            return self._others[max(0, rank - 1)].recv()
+        except (EOFError, OSError) as error:
+            raise RuntimeError(_GONE.format(rank=rank)) from error
+
+    def _tell(self, rank: int, value: Any) -> None:
+        try:
+            self._others[max(0, rank - 1)].send(value)
+        except OSError as error:
+            raise RuntimeError(_GONE.format(rank=rank)) from error
 
     def close(self) -> None:
         """Part."""

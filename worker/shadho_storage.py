@@ -210,7 +210,9 @@ class Checkpoints:
     def _starting(self, start_from: str | None) -> list[str]:
         if start_from is None:
             return []
-        return [start_from] if ID.fullmatch(start_from) else shadho_checkpoint.ids(self._root, int(start_from))
+        if ID.fullmatch(start_from):
+            return shadho_checkpoint.up_to(self._root, start_from)
+        return shadho_checkpoint.ids(self._root, int(start_from))
 
     def _unpack(self) -> list[str]:
         """Take out the checkpoint that came with the trial."""

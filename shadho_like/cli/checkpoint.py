@@ -12,6 +12,7 @@ from shadho_like.cli.reference import EXPERIMENT
 from shadho_like.cli.said import said_plainly
 from shadho_like.cli.tables import form_options, number, print_rows
 from shadho_like.errors import OptionError, WorldError
+from shadho_like.operations import latest_checkpoint_of
 
 if TYPE_CHECKING:
     from shadho_like.journal import JournalReader
@@ -180,7 +181,9 @@ def _check_dispensable(journal: JournalReader, row: dict[str, Any]) -> None:
     if journal.phase.over or row["state"] not in _THERE:
         return
     newest = [other for other in journal.checkpoints(row["trial"]) if other["state"] == "KEPT"][-1:]
-    if row in newest or journal.may_start_from(row["id"]):
+    # Of a trial that others copy, any may be what one of them waits to start from.
+    names = row["id"], latest_checkpoint_of(journal.trial(row["trial"]).request_id)
+    if row in newest or any(map(journal.may_start_from, names)):
         message = f"checkpoint {row['id']} may be needed to go on with trial {row['trial']}, or to start another: end the search first"
         raise OptionError(f"{message} (shadho experiment cancel)")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 import shutil
@@ -114,7 +115,9 @@ class CommandSlots(Slots):
         """Let the command find the worker module and this Python; what it prints is in its log even if it is killed."""
         given = self.launch.environment
         modules = os.pathsep.join(filter(None, (str(folder), given.get("PYTHONPATH", os.environ.get("PYTHONPATH")))))
-        return {**given, "PATH": self._path, "PYTHONPATH": modules, "PYTHONUNBUFFERED": "1"}
+        # torchrun passes SIGTERM on, and kills its processes after a time of its own, which is 30 s if nothing is said.
+        patience = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(math.ceil(self.launch.preemption_timeout_s))}
+        return {**patience, **given, "PATH": self._path, "PYTHONPATH": modules, "PYTHONUNBUFFERED": "1"}
 
     def cancel(self, attempts: frozenset[AttemptId]) -> None:
         """Kill attempts; the rest of a batch goes on."""

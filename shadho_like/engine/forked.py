@@ -86,7 +86,7 @@ def _go_on(become: Callable[[], None], command: Sequence[str], control: int, rep
     try:
         os.setsid()
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGTSTP, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         os.dup2(control, 0)
         os.dup2(report, 1)

@@ -287,7 +287,7 @@ class JournalReader:
         return self._named_rows(query, *(() if trial is None else (trial,)))
 
     def may_start_from(self, checkpoint: str) -> bool:
-        """Return whether the search method named a checkpoint to start a trial from."""
+        """Return whether the search method named a checkpoint, by its id or by `latest_checkpoint_of`, to start a trial from."""
         query = "SELECT EXISTS (SELECT 1 FROM turns WHERE instr(operations, ?))"
         return bool(self._rows(query, f'"{checkpoint}"')[0][0])
 

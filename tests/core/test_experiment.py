@@ -103,6 +103,9 @@ class Fingers:
     def clear(self) -> None:
         pass
 
+    def presses(self) -> int:
+        return 0
+
 
 def searched(root: Path, engine: ScriptedEngine, options: RunOptions, fingers: Fingers | None = None) -> list[Step]:
     journal = Journal(ExperimentPaths(root), CONFIG)

@@ -202,3 +202,28 @@ def test_the_command(place: Path, environment: Environment) -> None:
     assert altered.returncode == 1
     assert "checkpoint 1.1.4 is not as it was saved: state" in altered.stderr
     assert not (place / "1.1.4").exists()
+
+
+def population(place: Path) -> None:
+    """Have two members train two rounds; the first is the better one, and is copied in the second one's place."""
+    pbt = 'searcher.create("pbt", space, population_size=2, num_rounds=2, length_per_round=2, truncate_fraction=0.5)'
+    driver = DRIVER.replace('searcher.create("random", space, max_trials=2, max_length=6, max_concurrent_trials=2)', pbt)
+    (place / "driver.py").write_text(driver)
+
+
+def test_a_copy_starts_where_its_parent_was_when_it_was_made(place: Path, environment: Environment) -> None:
+    """One worker: the parent trains the whole next round before its copy begins, and saves checkpoints that are none of the copy's."""
+    population(place)
+    run(place, environment, workers=1)
+    trained = {"0.1.1", "0.1.2", "0.2.1", "0.2.2", "1.1.1", "1.1.2", "2.1.1", "2.1.2"}
+    assert set(states(place, environment)) == trained
+
+
+def test_nobody_deletes_what_a_copy_may_start_from(place: Path, environment: Environment) -> None:
+    population(place)
+    run(place, environment, workers=1, max_tasks=2)
+    kept = sorted(name for name, state in states(place, environment).items() if state == "KEPT" and name.startswith("0."))
+    assert kept == ["0.2.1", "0.2.2"]
+    refused = shadho(place, environment, "delete", "search", "0.2.1")
+    assert refused.returncode == 2
+    assert "checkpoint 0.2.1 may be needed to go on with trial 0, or to start another" in refused.stderr

@@ -230,6 +230,34 @@ def test_slices_make_the_pause_on_work_queue(tmp_path: Path, environment: Enviro
     assert all(trial.attempt == STEPS // 3 for trial in found)
 
 
+@pytest.mark.usefixtures("work_queue_installed")
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("pause", [False, True])
+def test_sigterm_waits_for_nothing_that_work_queue_cannot_ask(tmp_path: Path, environment: Environment, gate: Path, *, pause: bool) -> None:
+    # Far longer than the test may take: were it waited for, the test would fail.
+    options = f", preemption_timeout=100000, checkpoint_storage={{'type': 'shared_fs', 'path': {str(tmp_path / 'kept')!r}}}"
+    write(tmp_path, gate, options=options, more="opt.config.workqueue.name = 'asked-in-vain'")
+    worker = [sys.executable, wq_worker.__file__, "-M", "asked-in-vain", "--cores", "2"]
+    run = [sys.executable, "driver.py"]
+    with running(worker, tmp_path, environment), running(run, tmp_path, environment) as driver:
+        until(lambda: counts(tmp_path / "search") >= {"RUNNING": 2}.items(), "two running trials", driver)
+        until(lambda: sum(", 2]" in path.read_text() for path in tmp_path.glob("kept/**/state.json")) == 2, "their checkpoints", driver)
+        if pause:
+            ask(tmp_path, "experiment", "pause")
+            until(lambda: phase(tmp_path) is Phase.PAUSED, "the pause", driver)
+        driver.send_signal(signal.SIGTERM)
+        said = driver.communicate(timeout=120)[0]
+    assert driver.returncode == 0
+    assert "2 running when it stopped" in said
+    assert [trial.state.value for trial in trials(tmp_path)] == ["PAUSED" if pause else "PENDING"] * 2
+    if pause:
+        ask(tmp_path, "experiment", "activate")
+    gate.touch()
+    with running(worker, tmp_path, environment), running(run, tmp_path, environment) as driver:
+        driver.communicate(timeout=120)
+    check_result(tmp_path)
+
+
 def test_a_finished_search_goes_on_with_more_trials_and_longer_ones(tmp_path: Path, environment: Environment, gate: Path) -> None:
     write(tmp_path, gate)
     gate.touch()

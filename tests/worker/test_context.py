@@ -259,6 +259,22 @@ def test_another_trial_begins_where_one_is(start: Callable[..., Context]) -> Non
         own.checkpoint.get_metadata(checkpoint)
 
 
+def test_another_trial_begins_where_one_was_or_before_if_that_is_lost(start: Callable[..., Context], tmp_path: Path) -> None:
+    first, second, third = (save(start(), name) for name in ("one", "two", "three"))
+
+    def begins() -> str | None:
+        latest = start(trial=13, start_from=second).latest_checkpoint
+        return None if latest is None else latest.id
+
+    assert begins() == second
+    (tmp_path / f"kept/12/{second}/deep/model").write_text("torn")
+    assert begins() == first
+    shutil.rmtree(tmp_path / f"kept/12/{second}")
+    shutil.rmtree(tmp_path / f"kept/12/{first}")
+    assert begins() is None
+    assert third in shadho_checkpoint.ids(str(tmp_path / "kept"), 12)
+
+
 def test_a_checkpoint_travels_in_one_file(start: Callable[..., Context], sandbox: Path) -> None:
     first = start(checkpoints=None)
     save(first, "one")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -53,17 +54,21 @@ def sandbox(tmp_path: Path) -> Path:
     return folder
 
 
-def run(sandbox: Path, attempt: int = 1, *, size: int = 3, **environment: str) -> list[Any]:
-    """Run an attempt in several processes; return what each wrote in the end."""
+def run(sandbox: Path, attempt: int = 1, **environment: str) -> list[Any]:
+    """Run an attempt in three processes; return what each wrote in the end."""
+    assert [process.wait() for process in start(sandbox, attempt, size=3, **environment)] == [0] * 3
+    return [json.loads((sandbox / f"rank{rank}.json").read_text()) for rank in range(3)]
+
+
+def start(sandbox: Path, attempt: int, *, size: int, **environment: str) -> list[subprocess.Popen[bytes]]:
+    """Start an attempt in several processes, the last rank first; return them in order of their ranks."""
     trial = {"version": 1, "experiment": "e", "trial": 12, "attempt": attempt, "seed": 5, "length": 4, "metric": "loss", "evaluations": 1}
     (sandbox / "trial.json").write_text(json.dumps({**trial, **_PERIODS, "start_from": None, "checkpoints": str(sandbox.parent / "kept")}))
     modules = str(Path(__file__).parent.parent.parent / "worker")
     common = {**os.environ, "WORLD_SIZE": str(size), "LOCAL_WORLD_SIZE": str(size), "PYTHONPATH": modules, **environment}
     environments = [{**common, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(size)]
     processes = [subprocess.Popen([sys.executable, "train.py"], cwd=sandbox, env=env) for env in reversed(environments)]
-    ends = [process.wait() for process in processes]
-    assert ends == [0] * size
-    return [json.loads((sandbox / f"rank{rank}.json").read_text()) for rank in range(size)]
+    return processes[::-1]
 
 
 def test_they_talk_and_rank_0_reports(sandbox: Path, tmp_path: Path) -> None:
@@ -88,6 +93,33 @@ def test_all_are_preempted_together_and_go_on_from_one_checkpoint(sandbox: Path)
     assert [said[-1] for said, _ in run(sandbox, SIGNAL="yes")] == [True] * 3
     assert json.loads((sandbox / "result.json").read_text()) == {"status": "preempted"}
     assert [latest for _, latest in run(sandbox, 2)] == ["12.1.1"] * 3
+
+
+@pytest.mark.parametrize(
+    ("end", "why"),
+    [
+        ("raise ValueError('rank 1 is at fault')", "ValueError: rank 1 is at fault"),
+        ("os._exit(7)", "RuntimeError: rank 1 of this trial has ended before this one; if it failed, its error is in the log"),
+    ],
+)
+def test_a_trial_of_which_one_process_failed_was_not_preempted(sandbox: Path, end: str, why: str) -> None:
+    # Rank 0 gets SIGTERM as from torchrun, that ends the others of a process that failed.
+    (sandbox / "train.py").write_text(
+        "import os, signal, time, shadho_worker\n"
+        "with shadho_worker.init() as context:\n"
+        "    context.distributed.allgather(1)\n"
+        "    if context.distributed.rank == 1:\n"
+        f"        {end}\n"
+        "    while context.preempt.signaled is False:\n"
+        "        time.sleep(0.01)\n"
+        "    context.preempt.should_preempt()\n"
+    )
+    first, second = start(sandbox, 1, size=2)
+    assert second.wait() != 0
+    first.send_signal(signal.SIGTERM)
+    assert first.wait() != 0
+    result = json.loads((sandbox / "result.json").read_text())
+    assert (result["status"], result["message"]) == ("failed", why)
 
 
 def test_one_process_is_all_of_them() -> None:
