@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from shadho_like.errors import OptionError, nearest
 from shadho_like.operations import Close, Create, ExitedReason, Operation, Progress, Shutdown, ValidateAfter
@@ -90,7 +89,7 @@ def create(name: str, space: Any, *, seed: int | None = None, smaller_is_better:
     method = lookup("search method", name, METHODS)
     space = as_space(space)
     recipe = Recipe(name, dict(keys), seed, smaller_is_better)
-    seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+    seed = secrets.randbits(32) if seed is None else seed
     parameters = inspect.signature(method).parameters
     given: dict[str, Any] = {"space": space, "seed": seed, "smaller_is_better": smaller_is_better}
     own = {key: parameter for key, parameter in parameters.items() if key not in given}
