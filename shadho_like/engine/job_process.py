@@ -8,7 +8,6 @@ failed, the plain supervisor takes its place, and each job's process is an inter
 from __future__ import annotations
 
 import atexit
-import ctypes
 import functools
 import gc
 import os
@@ -23,6 +22,7 @@ import shadho_worker
 import shadho_zygote
 
 from shadho_like.engine.job_file import Answer, dumps, loads, read_all, write_all
+from shadho_like.engine.processes import c_library
 from shadho_like.engine.supervision import supervisor_command
 from shadho_like.engine.supervisor import Supervisor, take_over_streams
 from shadho_like.trial import FailureKind
@@ -151,4 +151,4 @@ def _flush() -> None:
         with suppress(Exception):
             stream.flush()
     with suppress(Exception):
-        ctypes.CDLL(None).fflush(None)
+        c_library().fflush(None)
