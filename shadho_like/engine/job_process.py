@@ -58,8 +58,7 @@ def serve_here(known: Sequence[Any]) -> None:
 
 def _serve(known: Sequence[Any], control: int, report: int) -> None:
     _flush()
-    gc.collect()
-    # What is never collected is never written to, and stays shared with the copies.
+    # What is never collected is never written to, and stays shared with the original and the copies.
     gc.freeze()
     gc.disable()
     Supervisor(socket.socket(fileno=control), report, functools.partial(_become_job, known)).serve()

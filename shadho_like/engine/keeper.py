@@ -29,7 +29,7 @@ _SMALLEST_FILE = 4096
 _MEASURE_S = 1.0
 _MEASURE_SHARE = 20
 _NOT_EXECUTABLE = 127
-_LONGEST_REASON = 500
+_LONGEST_REASON = 300
 _READ_BYTES = 4096
 
 Become = Callable[[dict[str, Any], Sequence[int]], NoReturn]
@@ -103,7 +103,7 @@ class Keeper:
 
     def serve(self, task: dict[str, Any], descriptors: Sequence[int]) -> None:
         """Run tasks until SIGTERM, or the supervisor is gone."""
-        coming: list[tuple[dict[str, Any], Sequence[int]]] = [({"run": task}, descriptors)]
+        coming: Sequence[tuple[dict[str, Any], Sequence[int]]] = [({"run": task}, descriptors)]
         while not self._ends:
             for order, files in coming:
                 # Any other order is about a task that has ended.
@@ -113,12 +113,15 @@ class Keeper:
 
     def _run(self, task: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
         kills_before = oom_kills()
+        # Sent to the new process, it would else be told to this one, whose pipe for signals both have at first.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         pid = os.fork()
         if pid == 0:
             # What becomes a program without exec would keep them open.
             for own in (self._link.orders.fileno(), self._link.reports, *self._link.others, self._wake, self._troubles):
                 os.close(own)
             _begin(task, descriptors, self._become, self._trouble)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         for descriptor in descriptors:
             os.close(descriptor)
         status, over_disk, peak = self._watch(pid, task)
@@ -155,15 +158,15 @@ class Keeper:
     def _wait(self, timeout_s: float | None) -> list[tuple[dict[str, Any], list[int]]]:
         """Sleep until a signal or an order comes, at most so long; return the orders."""
         orders = self._link.orders
-        ready = select.select([self._wake, orders], [], [], timeout_s)[0]
+        ready = select.select([self._wake, orders.fileno()], [], [], timeout_s)[0]
         self._ends = self._wake in ready and signal.SIGTERM in os.read(self._wake, _READ_BYTES)
-        came = orders.read() if orders in ready else []
+        came = orders.read() if orders.fileno() in ready else []
         self._ends = self._ends or not orders.open
         return came
 
 
 def send_report(reports: int, value: dict[str, Any]) -> None:
-    """Write one line, in one piece. Who reads it may be gone."""
+    """Write one line, in one piece, as a pipe takes up to 4 KiB. Who reads it may be gone."""
     with suppress(OSError):
         os.write(reports, (json.dumps(value) + "\n").encode())
 
@@ -175,6 +178,8 @@ def _ends_task(order: dict[str, Any], task: int, pid: int) -> bool:
 
 def _prepare(task: dict[str, Any]) -> None:
     """Make the program's folder with copies of its input files: the program may write to them."""
+    if not (task["make_folder"] or task["copies"] or task["files"]):
+        return
     folder = Path(task["folder"])
     if task["make_folder"]:
         folder.mkdir(parents=True, exist_ok=True)
@@ -207,6 +212,7 @@ def _begin(task: dict[str, Any], descriptors: Sequence[int], become: Become, tro
         os.close(signal.set_wakeup_fd(-1))
         for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         _prepare_or_tell(task, trouble)
         log = os.open(task["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         for standard, source in enumerate((os.open(os.devnull, os.O_RDONLY), log, log)):

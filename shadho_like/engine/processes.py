@@ -109,10 +109,11 @@ def _stat(path: Path) -> list[str]:
 def oom_kills() -> int:
     """Return how many processes this machine has killed for want of memory since it started; 0 where it does not say."""
     try:
-        lines = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()
+        counts = Path("/proc/vmstat").read_bytes()
     except OSError:
         return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+    _, name, rest = counts.partition(b"\noom_kill ")
+    return int(rest.split(None, 1)[0]) if name else 0
 
 
 def _prctl(option: int, value: int) -> bool:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,9 @@ class Task:
     env: Mapping[str, str] = field(default_factory=dict)
     nice: int = 0
     disk_bytes: int | None = None
+
+
+_FIELDS = tuple(field.name for field in fields(Task))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ class Supervision:
 
     def run(self, task: Task, descriptors: Sequence[int] = ()) -> None:
         """Start a task; the program gets copies of the open files, and their numbers as further arguments."""
-        self._send({"run": asdict(task)}, descriptors)
+        self._send({"run": {name: getattr(task, name) for name in _FIELDS}}, descriptors)
 
     def end(self, task: int) -> None:
         """Kill a task with all that it started; it is reported when all is gone."""

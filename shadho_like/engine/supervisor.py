@@ -72,31 +72,29 @@ class Supervisor:
         self._idle: list[_Kept] = []
         self._unsent = b""
         self._heard = b""
-        self._own: list[int] = []
         self._remover, self._remover_pid = self._start_remover()
+        self._hearing, self._saying = os.pipe()
+        self._wake, self._waking = os.pipe()
+        self._driver = _opened_process(os.getppid())
 
     def serve(self) -> None:
         """Work until the driver closes its end or is gone."""
         adopt_orphans()
-        self._wake, writing = os.pipe()
-        self._hearing, self._saying = os.pipe()
-        for descriptor in (self._wake, writing, self._hearing, self._report):
+        for descriptor in (self._wake, self._waking, self._hearing, self._report):
             os.set_blocking(descriptor, False)
         for number in (signal.SIGCHLD, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
-        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        driver = _opened_process(os.getppid())
-        self._own = [self._control.fileno(), self._remover, self._wake, self._hearing, *driver]
+        signal.set_wakeup_fd(self._waking, warn_on_full_buffer=False)
         while True:
             unsent = [self._report] if self._unsent else []
-            ready = select.select([self._control, self._wake, self._hearing, *driver], unsent, [])[0]
+            ready = select.select([self._control.fileno(), self._wake, self._hearing, *self._driver], unsent, [])[0]
             if self._wake in ready and signal.SIGTERM in os.read(self._wake, 4096):
                 break
             self._reap()
             self._tell(b"")
-            if self._control in ready:
+            if self._control.fileno() in ready:
                 self._obey_all()
-            if not self._control.open or (driver and driver[0] in ready):
+            if not self._control.open or any(descriptor in ready for descriptor in self._driver):
                 break
         self._end_all()
 
@@ -106,7 +104,7 @@ class Supervisor:
                 self._start(order, descriptors)
             elif "remove" in order:
                 os.write(self._remover, (json.dumps(order["remove"]) + "\n").encode())
-            elif (kept := self._busy.get(order.get("end", order.get("ask")))) is not None:
+            elif (kept := self._busy.get(order["end"] if "end" in order else order["ask"])) is not None:
                 with suppress(OSError):
                     send(kept.link, order)
 
@@ -129,8 +127,10 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         pid = os.fork()
         if pid == 0:
-            for descriptor in (*self._own, ours.fileno(), *(kept.link.fileno() for kept in self._keepers.values())):
+            links = (ours, *(kept.link for kept in self._keepers.values()))
+            for descriptor in (self._remover, self._hearing, self._wake, *self._driver, *(link.fileno() for link in links)):
                 os.close(descriptor)
+            self._control.close()
             keep(task, descriptors, Link(Orders(theirs), self._saying, (self._report,)), me, self._become)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         theirs.close()
