@@ -58,6 +58,7 @@ def serve_here(known: Sequence[Any]) -> None:
 
 def _serve(known: Sequence[Any], control: int, report: int) -> None:
     _flush()
+    _have_lines_through()
     # What is never collected is never written to, and stays shared with the original and the copies.
     gc.freeze()
     gc.disable()
@@ -76,7 +77,8 @@ def _known(known_file: int) -> Sequence[Any] | None:
 def _become_job(known: Sequence[Any], task: dict[str, Any], descriptors: Sequence[int]) -> NoReturn:
     """Run a task's job in this very process, forked from the warm one."""
     _, job_file, answer_file = descriptors
-    os.environ.update(task["env"])
+    for name, value in task["env"].items():
+        os.environ[name] = value
     gc.enable()
     # The generator of Python's own `random` looks after itself.
     if "numpy.random" in sys.modules:
@@ -88,6 +90,7 @@ def main(known_file: int, job_file: int, answer_file: int) -> None:
     """Run one job in an interpreter of its own."""
     for descriptor in (known_file, job_file, answer_file):
         os.set_inheritable(descriptor, False)
+    _have_lines_through()
     _run(job_file, answer_file, lambda: loads(read_all(known_file)))
 
 
@@ -95,8 +98,6 @@ def _run(job_file: int, answer_file: int, load_known: Callable[[], Sequence[Any]
     """Run a job, leave its answer, and end as an interpreter ends. The answer counts, however the end goes."""
     status, me = 1, os.getpid()
     try:
-        for stream in (sys.stdout, sys.stderr):
-            stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
         data = _answer(job_file, load_known)
         # A copy that the job's code forked, and that came out here, has nothing to say.
         if os.getpid() == me:
@@ -109,6 +110,12 @@ def _run(job_file: int, answer_file: int, load_known: Callable[[], Sequence[Any]
     finally:
         _flush()
         os._exit(status)
+
+
+def _have_lines_through() -> None:
+    """Have each line that a job prints in its log at once, whatever is in it."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def _answer(job_file: int, load_known: Callable[[], Sequence[Any]]) -> bytes:

@@ -109,7 +109,8 @@ def _stat(path: Path) -> list[str]:
 def oom_kills() -> int:
     """Return how many processes this machine has killed for want of memory since it started; 0 where it does not say."""
     try:
-        counts = Path("/proc/vmstat").read_bytes()
+        with open("/proc/vmstat", "rb", buffering=0) as file:
+            counts = file.read()
     except OSError:
         return 0
     _, name, rest = counts.partition(b"\noom_kill ")

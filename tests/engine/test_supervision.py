@@ -50,12 +50,10 @@ def keeper_of(supervision: Supervision, folder: Path, number: int) -> int:
 
 def test_a_keeper_takes_the_next_task_and_there_are_as_many_as_run_at_once(supervision: Supervision, tmp_path: Path) -> None:
     assert len({keeper_of(supervision, tmp_path, number) for number in range(3)}) == 1
-    gate = tmp_path / "gate"
-    os.mkfifo(gate)
     for number in (3, 4):
-        supervision.run(shell(number, tmp_path, f"echo $PPID; cat '{gate}'"))
+        supervision.run(shell(number, tmp_path, "echo $PPID; while [ ! -e gate ]; do sleep 0.05; done"))
     until(lambda: all((tmp_path / f"{number}.log").is_file() and (tmp_path / f"{number}.log").read_text() for number in (3, 4)), "both")
-    gate.write_text("")
+    (tmp_path / "gate").touch()
     both = ends(supervision, 2)
     assert [both[number].status for number in (3, 4)] == [0, 0]
     keepers = {int((tmp_path / f"{number}.log").read_text()) for number in (3, 4)}
