@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from shadho_like.dispatch import Assignment, RankOrder, RunTimes
-from shadho_like.dispatch.priorities import Priorities
 from shadho_like.errors import OptionError
 from shadho_like.resources import ComputeClass
 from shadho_like.space import LeafSpace, Space, flatten
@@ -44,7 +43,12 @@ def assignment(
     complexities = {name: leaf.complexity for name, leaf in leaves.items()}
     if not (use_complexity or use_priority):
         return Assignment(space.leaf_of, RunTimes(complexities, [each.name for each in declared]))
-    priorities = Priorities(lambda leaf, hparams: _features(leaves.get(leaf), hparams)) if use_priority else None
+    priorities = None
+    if use_priority:
+        # It loads NumPy, which the other rules do without.
+        from shadho_like.dispatch.priorities import Priorities
+
+        priorities = Priorities(lambda leaf, hparams: _features(leaves.get(leaf), hparams))
     names = [each.name for each in declared]
     return Assignment(space.leaf_of, rule=RankOrder(names, list(leaves), complexities if use_complexity else None, priorities))
 

@@ -10,6 +10,7 @@ import sys
 import uuid
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from shadho_like.control import Control, Interrupts, RunOptions
 from shadho_like.dispatch import Assignment, WaitingAttempts
@@ -29,13 +30,15 @@ from shadho_like.events import (
 )
 from shadho_like.journal import UNANSWERED, Journal, Standing, StatusFile, dump_operations
 from shadho_like.keeping import Keeping
-from shadho_like.method_record import MethodRecord
 from shadho_like.phase import Phase
 from shadho_like.searcher.base import BuiltInMethod, SearchMethod
 from shadho_like.searcher.custom import CustomMethod
 from shadho_like.state import Best, ExperimentState
 from shadho_like.trial import AttemptId, TrialState
 from shadho_like.turn import Turn
+
+if TYPE_CHECKING:
+    from shadho_like.method_record import MethodRecord
 
 _WAKE_S = 1.0
 # How long a snapshot takes goes with its size and with the trials that it counts: each pays for the same share of the turns.
@@ -98,7 +101,7 @@ class Experiment:
         self._assignment = Assignment() if assignment is None else assignment
         config = journal.config
         known = method if isinstance(method, BuiltInMethod) else CustomMethod(method)
-        self._method = MethodRecord(known, journal) if isinstance(known, CustomMethod) else None
+        self._method = _record_of(known, journal) if isinstance(known, CustomMethod) else None
         self.state = ExperimentState(
             known, experiment=config["name"], seed=config["seed"], smaller_is_better=config["smaller_is_better"]
         )
@@ -346,3 +349,8 @@ class Experiment:
         self._journal.close()
 
 
+def _record_of(method: CustomMethod, journal: Journal) -> MethodRecord:
+    """Return the record of a user's own method. It loads NumPy, which built-in methods do without."""
+    from shadho_like.method_record import MethodRecord
+
+    return MethodRecord(method, journal)

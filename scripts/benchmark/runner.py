@@ -37,6 +37,8 @@ def taken_s(side: str, part: str, folder: Path) -> float:
         RuntimeError: it fails.
     """
     environment = {**os.environ, "BENCHMARK_TORCH": "1" if PARTS[part].needs_torch else ""}
+    # An installed package is compiled once, and so are both sides here.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     command = [sys.executable, str(SWEEPS / f"{side}.py"), part, str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:

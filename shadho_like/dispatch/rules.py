@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from shadho_like.dispatch.priorities import Priorities
 from shadho_like.dispatch.run_times import RunTimes
 from shadho_like.trial import Hyperparameters
+
+if TYPE_CHECKING:
+    from shadho_like.dispatch.priorities import Priorities
 
 # Waits differ by chance, too: without something added, that would decide more often than the classes do.
 _PATIENCE = 200

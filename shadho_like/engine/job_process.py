@@ -8,7 +8,6 @@ failed, the plain supervisor takes its place, and each job's process is an inter
 from __future__ import annotations
 
 import atexit
-import ctypes
 import functools
 import gc
 import os
@@ -23,6 +22,7 @@ import shadho_worker
 import shadho_zygote
 
 from shadho_like.engine.job_file import Answer, dumps, loads, read_all, write_all
+from shadho_like.engine.processes import c_library
 from shadho_like.engine.supervision import supervisor_command
 from shadho_like.engine.supervisor import Supervisor, take_over_streams
 from shadho_like.trial import FailureKind
@@ -58,8 +58,8 @@ def serve_here(known: Sequence[Any]) -> None:
 
 def _serve(known: Sequence[Any], control: int, report: int) -> None:
     _flush()
-    gc.collect()
-    # What is never collected is never written to, and stays shared with the copies.
+    _have_lines_through()
+    # What is never collected is never written to, and stays shared with the original and the copies.
     gc.freeze()
     gc.disable()
     Supervisor(socket.socket(fileno=control), report, functools.partial(_become_job, known)).serve()
@@ -77,7 +77,8 @@ def _known(known_file: int) -> Sequence[Any] | None:
 def _become_job(known: Sequence[Any], task: dict[str, Any], descriptors: Sequence[int]) -> NoReturn:
     """Run a task's job in this very process, forked from the warm one."""
     _, job_file, answer_file = descriptors
-    os.environ.update(task["env"])
+    for name, value in task["env"].items():
+        os.environ[name] = value
     gc.enable()
     # The generator of Python's own `random` looks after itself.
     if "numpy.random" in sys.modules:
@@ -89,6 +90,7 @@ def main(known_file: int, job_file: int, answer_file: int) -> None:
     """Run one job in an interpreter of its own."""
     for descriptor in (known_file, job_file, answer_file):
         os.set_inheritable(descriptor, False)
+    _have_lines_through()
     _run(job_file, answer_file, lambda: loads(read_all(known_file)))
 
 
@@ -96,8 +98,6 @@ def _run(job_file: int, answer_file: int, load_known: Callable[[], Sequence[Any]
     """Run a job, leave its answer, and end as an interpreter ends. The answer counts, however the end goes."""
     status, me = 1, os.getpid()
     try:
-        for stream in (sys.stdout, sys.stderr):
-            stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
         data = _answer(job_file, load_known)
         # A copy that the job's code forked, and that came out here, has nothing to say.
         if os.getpid() == me:
@@ -110,6 +110,12 @@ def _run(job_file: int, answer_file: int, load_known: Callable[[], Sequence[Any]
     finally:
         _flush()
         os._exit(status)
+
+
+def _have_lines_through() -> None:
+    """Have each line that a job prints in its log at once, whatever is in it."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def _answer(job_file: int, load_known: Callable[[], Sequence[Any]]) -> bytes:
@@ -151,4 +157,4 @@ def _flush() -> None:
         with suppress(Exception):
             stream.flush()
     with suppress(Exception):
-        ctypes.CDLL(None).fflush(None)
+        c_library().fflush(None)

@@ -1,4 +1,5 @@
-"""The process that keeps one program: prepares its folder, starts it, and ends all that it started. Forked by the supervisor.
+"""The process that keeps one program at a time: starts it, in a folder that it prepares, and ends all that it started. Forked by the
+supervisor, with its first task; the next ones come by a socket, since a fork costs more than all the rest.
 
 It adopts the program's orphans, so that nothing survives the program's end, and it dies with the supervisor.
 """
@@ -8,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import resource
 import select
 import shutil
 import signal
@@ -17,18 +17,20 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from shadho_like.engine.processes import adopt_orphans, ask_session, die_with_parent, end_family, oom_kills
+from shadho_like.engine.orders import Orders
+from shadho_like.engine.processes import adopt_orphans, ask_session, die_with_parent, end_family, oom_kills, peak_bytes
 
 _FICLONE = 0x40049409
 _SMALLEST_FILE = 4096
 _MEASURE_S = 1.0
 _MEASURE_SHARE = 20
 _NOT_EXECUTABLE = 127
-_LONGEST_REASON = 500
-_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
+_LONGEST_REASON = 300
+_READ_BYTES = 4096
 
 Become = Callable[[dict[str, Any], Sequence[int]], NoReturn]
 """Turns a process that is ready for it (its folder, its log, its session) into a task's program."""
@@ -41,24 +43,25 @@ def execute(task: dict[str, Any], descriptors: Sequence[int]) -> NoReturn:
     os.execvpe(task["argv"][0], [*task["argv"], *map(str, descriptors)], {**os.environ, **task["env"]})
 
 
-def keep(task: dict[str, Any], descriptors: Sequence[int], report: int, supervisor: int, become: Become) -> NoReturn:
-    """Run a task to its end, report it, and exit; never returns. SIGTERM and SIGUSR1 are blocked when this is called.
+def keep(task: dict[str, Any], descriptors: Sequence[int], link: Link, supervisor: int, become: Become) -> NoReturn:
+    """Run a task to its end, report it, and do the same with each that comes later; never returns.
+
+    SIGTERM, which is blocked when this is called, ends the task, if there is one, and then this process.
 
     Args:
         task: see `supervision.Task`.
         descriptors: open files that the program gets.
-        report: where the one line about the end goes.
+        link: to the supervisor.
         supervisor: the parent's process id.
         become: makes the program of a process.
     """
     status = 1
     try:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGUSR1})
+        wake = _wake_on_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         die_with_parent(supervisor, signal.SIGTERM)
         adopt_orphans()
-        send_report(report, _run(task, descriptors, report, become))
+        Keeper(link, wake, become).serve(task, descriptors)
         status = 0
     except BaseException:
         traceback.print_exc()
@@ -66,35 +69,117 @@ def keep(task: dict[str, Any], descriptors: Sequence[int], report: int, supervis
         os._exit(status)
 
 
-def send_report(report: int, value: dict[str, Any]) -> None:
-    """Write one line, in one piece. The driver may be gone."""
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A keeper's ways from and to the supervisor, and what else its program must not have.
+
+    Attributes:
+        orders: the next task, and what is to be done about the one that runs.
+        reports: the pipe for the line about a task's end.
+        others: open files that are not closed while the keeper lives.
+    """
+
+    orders: Orders
+    reports: int
+    others: tuple[int, ...] = ()
+
+
+class Keeper:
+    """Runs one task after another, of each of which nothing is left when it is reported.
+
+    Args:
+        link: to the supervisor.
+        wake: gives a byte for each SIGCHLD and SIGTERM.
+        become: makes the program of a process.
+    """
+
+    def __init__(self, link: Link, wake: int, become: Become) -> None:
+        self._link = link
+        self._wake = wake
+        self._become = become
+        self._troubles, self._trouble = os.pipe()
+        os.set_blocking(self._troubles, False)
+        self._ends = False
+
+    def serve(self, task: dict[str, Any], descriptors: Sequence[int]) -> None:
+        """Run tasks until SIGTERM, or the supervisor is gone."""
+        coming: Sequence[tuple[dict[str, Any], Sequence[int]]] = [({"run": task}, descriptors)]
+        while not self._ends:
+            for order, files in coming:
+                # Any other order is about a task that has ended.
+                if "run" in order:
+                    send_report(self._link.reports, self._run(order["run"], files))
+            coming = [] if self._ends else self._wait(None)
+
+    def _run(self, task: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
+        kills_before = oom_kills()
+        # Sent to the new process, it would else be told to this one, whose pipe for signals both have at first.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        pid = os.fork()
+        if pid == 0:
+            # What becomes a program without exec would keep them open.
+            for own in (self._link.orders.fileno(), self._link.reports, *self._link.others, self._wake, self._troubles):
+                os.close(own)
+            _begin(task, descriptors, self._become, self._trouble)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        for descriptor in descriptors:
+            os.close(descriptor)
+        status, over_disk, peak = self._watch(pid, task)
+        peak = max(peak, end_family(pid))
+        with suppress(BlockingIOError):
+            return {"broken": task["id"], "reason": os.read(self._troubles, _READ_BYTES).decode(errors="replace")}
+        oom = status != 0 and oom_kills() > kills_before
+        return {"ended": task["id"], "status": status, "over_disk": over_disk, "oom": oom, "peak": peak}
+
+    def _watch(self, pid: int, task: dict[str, Any]) -> tuple[int | None, bool, int]:
+        """Wait for the program's end, the order to end it, SIGTERM or too large a folder.
+
+        Returns:
+            Its status (None if it did not end by itself), whether its folder is too large, and the most memory that was seen.
+        """
+        limit, peak = task["disk_bytes"], 0
+        due_s, pause_s = time.monotonic() + _MEASURE_S, _MEASURE_S
+        while True:
+            status, most = _reap(pid)
+            peak = max(peak, most)
+            if status is not None:
+                return status, limit is not None and _is_over(task["folder"], limit), peak
+            if limit is not None and time.monotonic() >= due_s:
+                began_s = time.monotonic()
+                if _is_over(task["folder"], limit):
+                    return None, True, peak
+                pause_s = max(_MEASURE_S, _MEASURE_SHARE * (time.monotonic() - began_s))
+                due_s = time.monotonic() + pause_s
+            orders = self._wait(None if limit is None else max(0.0, due_s - time.monotonic()))
+            if self._ends or any(_ends_task(order, task["id"], pid) for order, _ in orders):
+                status, most = _reap(pid)
+                return status, False, max(peak, most)
+
+    def _wait(self, timeout_s: float | None) -> list[tuple[dict[str, Any], list[int]]]:
+        """Sleep until a signal or an order comes, at most so long; return the orders."""
+        orders = self._link.orders
+        ready = select.select([self._wake, orders.fileno()], [], [], timeout_s)[0]
+        self._ends = self._wake in ready and signal.SIGTERM in os.read(self._wake, _READ_BYTES)
+        came = orders.read() if orders.fileno() in ready else []
+        self._ends = self._ends or not orders.open
+        return came
+
+
+def send_report(reports: int, value: dict[str, Any]) -> None:
+    """Write one line, in one piece, as a pipe takes up to 4 KiB. Who reads it may be gone."""
     with suppress(OSError):
-        os.write(report, (json.dumps(value) + "\n").encode())
+        os.write(reports, (json.dumps(value) + "\n").encode())
 
 
-def _run(task: dict[str, Any], descriptors: Sequence[int], report: int, become: Become) -> dict[str, Any]:
-    try:
-        _prepare(task)
-    except OSError as error:
-        return {"broken": task["id"], "reason": str(error)[:_LONGEST_REASON]}
-    wake = _wake_on_signals()
-    kills_before = oom_kills()
-    pid = os.fork()
-    if pid == 0:
-        # What becomes a program without exec would keep them open.
-        os.close(report)
-        os.close(wake)
-        _begin(task, descriptors, become)
-    for descriptor in descriptors:
-        os.close(descriptor)
-    status, over_disk = _watch(pid, task, wake)
-    end_family(pid)
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * _RSS_UNIT
-    return {"ended": task["id"], "status": status, "over_disk": over_disk, "oom": oom_kills() > kills_before, "peak": peak}
+def _ends_task(order: dict[str, Any], task: int, pid: int) -> bool:
+    """Return whether a task is to be killed by an order; one that is asked to end and does not listen is."""
+    return order.get("end") == task or (order.get("ask") == task and not ask_session(pid))
 
 
 def _prepare(task: dict[str, Any]) -> None:
     """Make the program's folder with copies of its input files: the program may write to them."""
+    if not (task["make_folder"] or task["copies"] or task["files"]):
+        return
     folder = Path(task["folder"])
     if task["make_folder"]:
         folder.mkdir(parents=True, exist_ok=True)
@@ -118,15 +203,17 @@ def _copy(source: str | Path, target: str | Path) -> None:
     shutil.copymode(source, target)
 
 
-def _begin(task: dict[str, Any], descriptors: Sequence[int], become: Become) -> NoReturn:
-    """Turn into the program; what goes wrong here is in its log."""
+def _begin(task: dict[str, Any], descriptors: Sequence[int], become: Become, trouble: int) -> NoReturn:
+    """Turn into the program. Why its folder cannot be made goes to `trouble`; what goes wrong later is in its log."""
     try:
         parent = os.getppid()
         os.setsid()
         die_with_parent(parent, signal.SIGKILL)
-        signal.set_wakeup_fd(-1)
-        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD):
+        os.close(signal.set_wakeup_fd(-1))
+        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        _prepare_or_tell(task, trouble)
         log = os.open(task["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         for standard, source in enumerate((os.open(os.devnull, os.O_RDONLY), log, log)):
             os.dup2(source, standard)
@@ -139,48 +226,36 @@ def _begin(task: dict[str, Any], descriptors: Sequence[int], become: Become) -> 
         os._exit(_NOT_EXECUTABLE)
 
 
-def _watch(pid: int, task: dict[str, Any], wake: int) -> tuple[int | None, bool]:
-    """Wait for the program's end, SIGTERM or too large a folder; return its status (None if it did not end by itself).
-
-    SIGUSR1 asks the program to end, which is the end at once of one that does not listen.
-    """
-    limit = task["disk_bytes"]
-    due_s, pause_s = time.monotonic() + _MEASURE_S, _MEASURE_S
-    while True:
-        status = _reap(pid)
-        if status is not None:
-            return status, limit is not None and _is_over(task["folder"], limit)
-        if limit is not None and time.monotonic() >= due_s:
-            began_s = time.monotonic()
-            if _is_over(task["folder"], limit):
-                return None, True
-            pause_s = max(_MEASURE_S, _MEASURE_SHARE * (time.monotonic() - began_s))
-            due_s = time.monotonic() + pause_s
-        ready = select.select([wake], [], [], None if limit is None else max(0.0, due_s - time.monotonic()))[0]
-        signals = os.read(wake, 4096) if ready else b""
-        if signal.SIGTERM in signals or (signal.SIGUSR1 in signals and not ask_session(pid)):
-            return _reap(pid), False
+def _prepare_or_tell(task: dict[str, Any], trouble: int) -> None:
+    try:
+        _prepare(task)
+    except Exception as error:
+        os.write(trouble, str(error)[:_LONGEST_REASON].encode(errors="replace"))
+        os._exit(_NOT_EXECUTABLE)
+    os.close(trouble)
 
 
-def _reap(pid: int) -> int | None:
-    """Collect ended children, adopted ones too; return the exit status of `pid` if it is one of them."""
+def _reap(pid: int) -> tuple[int | None, int]:
+    """Collect ended children, adopted ones too; return the exit status of `pid` if it is one of them, and the most memory of one."""
+    peak = 0
     with suppress(ChildProcessError):
         while True:
-            ended, status = os.waitpid(-1, os.WNOHANG)
-            if ended == pid:
-                return os.waitstatus_to_exitcode(status)
+            ended, status, used = os.wait4(-1, os.WNOHANG)
             if ended == 0:
-                return None
-    return None
+                break
+            peak = max(peak, peak_bytes(used))
+            if ended == pid:
+                return os.waitstatus_to_exitcode(status), peak
+    return None, peak
 
 
 def _wake_on_signals() -> int:
-    """Return a descriptor that gives a byte for each SIGCHLD, SIGTERM and SIGUSR1 from now on."""
+    """Return a descriptor that gives a byte for each SIGCHLD and SIGTERM from now on, in place of the supervisor's."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1):
+    for number in (signal.SIGCHLD, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
-    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    os.close(signal.set_wakeup_fd(writing, warn_on_full_buffer=False))
     return reading
 
 

@@ -6,13 +6,20 @@ Linux has all of it; elsewhere a process group is the family, and what left its 
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import signal
+import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import resource
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 def die_with_parent(parent: int, number: signal.Signals) -> None:
@@ -26,18 +33,29 @@ def adopt_orphans() -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def end_family(group: int) -> None:
-    """Kill a process group and every other child of this process, with the children that they leave; return when all are gone."""
+def end_family(group: int) -> int:
+    """Kill a process group and every other child of this process, with the children that they leave; return when all are gone.
+
+    Returns:
+        The most memory that one of them had, in bytes.
+    """
+    peak = 0
     with suppress(OSError):
         os.killpg(group, signal.SIGKILL)
     while True:
         try:
-            if os.waitpid(-1, os.WNOHANG)[0]:
-                continue
-            kill_children()
-            os.waitpid(-1, 0)
+            ended, _, used = os.wait4(-1, os.WNOHANG)
+            if not ended:
+                kill_children()
+                _, _, used = os.wait4(-1, 0)
         except ChildProcessError:
-            return
+            return peak
+        peak = max(peak, peak_bytes(used))
+
+
+def peak_bytes(used: resource.struct_rusage) -> int:
+    """Return the most memory that a process had which has ended, or one of its children."""
+    return used.ru_maxrss * _RSS_UNIT
 
 
 def kill_children(*, spare: frozenset[int] = frozenset()) -> None:
@@ -91,14 +109,22 @@ def _stat(path: Path) -> list[str]:
 def oom_kills() -> int:
     """Return how many processes this machine has killed for want of memory since it started; 0 where it does not say."""
     try:
-        lines = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()
+        with open("/proc/vmstat", "rb", buffering=0) as file:
+            counts = file.read()
     except OSError:
         return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+    _, name, rest = counts.partition(b"\noom_kill ")
+    return int(rest.split(None, 1)[0]) if name else 0
 
 
 def _prctl(option: int, value: int) -> bool:
     try:
-        return bool(ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0)
+        return bool(c_library().prctl(option, value, 0, 0, 0) == 0)
     except AttributeError:
         return False
+
+
+@functools.cache
+def c_library() -> ctypes.CDLL:
+    """Return what this process has of C's functions. Forked processes share what is loaded before."""
+    return ctypes.CDLL(None)

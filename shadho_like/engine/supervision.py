@@ -9,12 +9,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import shadho_like
 from shadho_like.engine.forked import ForkedProcess
+from shadho_like.engine.orders import send
 
 _PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from shadho_like.engine.supervisor import main; main()"
 _READ_BYTES = 1024 * 1024
@@ -48,6 +49,9 @@ class Task:
     env: Mapping[str, str] = field(default_factory=dict)
     nice: int = 0
     disk_bytes: int | None = None
+
+
+_FIELDS = tuple(field.name for field in fields(Task))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,7 @@ class Supervision:
 
     def run(self, task: Task, descriptors: Sequence[int] = ()) -> None:
         """Start a task; the program gets copies of the open files, and their numbers as further arguments."""
-        self._send({"run": {**asdict(task), "descriptors": len(descriptors)}}, descriptors)
+        self._send({"run": {name: getattr(task, name) for name in _FIELDS}}, descriptors)
 
     def end(self, task: int) -> None:
         """Kill a task with all that it started; it is reported when all is gone."""
@@ -131,11 +135,7 @@ class Supervision:
             data = os.read(self.fd, _READ_BYTES)
             self.alive = bool(data)
         *lines, self._text = (self._text + data).split(b"\n")
-        ended = [_ended(json.loads(line)) for line in lines]
-        if any(report.status is None for report in ended) and self._process.poll() is not None:
-            # Keepers that die of the supervisor's death are heard before the end of the pipe that they share with it.
-            self.alive = False
-        return ended
+        return [_ended(json.loads(line)) for line in lines]
 
     def close(self) -> None:
         """End everything that runs and wait until it is gone."""
@@ -148,10 +148,8 @@ class Supervision:
         self._report.close()
 
     def _send(self, order: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
-        data = (json.dumps(order) + "\n").encode()
         with suppress(ConnectionError):
-            sent = socket.send_fds(self._control, [data], descriptors) if descriptors else 0
-            self._control.sendall(data[sent:])
+            send(self._control, order, descriptors)
 
 
 def supervisor_command() -> list[str]:

@@ -1,4 +1,4 @@
-"""The program that runs beside the driver and forks a keeper for each task: one small process that outlives no driver.
+"""The program that runs beside the driver and gives tasks to keepers that it forks: one small process that outlives no driver.
 
 It reads tasks from a socket and reports on a pipe, a JSON object a line; it ends everything when the socket closes, whatever the
 reason. Standard library only; nothing here knows what a trial is.
@@ -15,15 +15,17 @@ import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from shadho_like.engine.keeper import Become, execute, keep, send_report
+from shadho_like.engine.keeper import Become, Link, execute, keep
+from shadho_like.engine.orders import Orders, send
 from shadho_like.engine.processes import adopt_orphans, kill_children
 
 _READ_BYTES = 1024 * 1024
-_MOST_DESCRIPTORS = 64
 
 
 def main() -> None:
@@ -43,100 +45,140 @@ def take_over_streams() -> tuple[int, int]:
     return copies
 
 
+@dataclass(slots=True)
+class _Kept:
+    """A keeper, and the task that it has: None while it waits for one."""
+
+    pid: int
+    link: socket.socket
+    task: int | None = None
+
+
 class Supervisor:
-    """Keepers by task, until the driver's end.
+    """Keepers, and what they run, until the driver's end. There are as many as tasks ran at once.
 
     Args:
         control: a stream socket to the driver: tasks, with the descriptors that they need, and what to end or remove.
-        report: the pipe to the driver, that the keepers write to as well.
+        report: the pipe to the driver; the keepers keep it open, so that it ends when all that they ran is gone.
         become: makes a task's program of a process forked from this one.
     """
 
     def __init__(self, control: socket.socket, report: int, become: Become = execute) -> None:
-        self._control = control
+        self._control = Orders(control)
         self._report = report
         self._become = become
-        self._keepers: dict[int, int] = {}
-        self._pids: dict[int, int] = {}
-        self._text = b""
-        self._descriptors: list[int] = []
+        self._keepers: dict[int, _Kept] = {}
+        self._busy: dict[int, _Kept] = {}
+        self._idle: list[_Kept] = []
+        self._unsent = b""
+        self._heard = b""
         self._remover, self._remover_pid = self._start_remover()
+        self._hearing, self._saying = os.pipe()
+        self._wake, self._waking = os.pipe()
+        self._driver = _opened_process(os.getppid())
 
     def serve(self) -> None:
         """Work until the driver closes its end or is gone."""
         adopt_orphans()
-        reading, writing = os.pipe()
-        os.set_blocking(reading, False)
-        os.set_blocking(writing, False)
+        for descriptor in (self._wake, self._waking, self._hearing, self._report):
+            os.set_blocking(descriptor, False)
         for number in (signal.SIGCHLD, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
-        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        driver = _opened_process(os.getppid())
+        signal.set_wakeup_fd(self._waking, warn_on_full_buffer=False)
         while True:
-            ready = select.select([self._control.fileno(), reading, *driver], [], [])[0]
-            if reading in ready and signal.SIGTERM in os.read(reading, 4096):
+            unsent = [self._report] if self._unsent else []
+            ready = select.select([self._control.fileno(), self._wake, self._hearing, *self._driver], unsent, [])[0]
+            if self._wake in ready and signal.SIGTERM in os.read(self._wake, 4096):
                 break
             self._reap()
-            if (driver and driver[0] in ready) or (self._control.fileno() in ready and not self._read()):
+            self._tell(b"")
+            if self._control.fileno() in ready:
+                self._obey_all()
+            if not self._control.open or any(descriptor in ready for descriptor in self._driver):
                 break
         self._end_all()
 
-    def _read(self) -> bool:
-        """Take what the driver sent; return whether it is still there."""
-        try:
-            data, descriptors, _, _ = socket.recv_fds(self._control, _READ_BYTES, _MOST_DESCRIPTORS)
-        except ConnectionError:
-            return False
-        self._descriptors += descriptors
-        *lines, self._text = (self._text + data).split(b"\n")
-        for line in lines:
-            self._obey(json.loads(line))
-        return bool(data)
+    def _obey_all(self) -> None:
+        for order, descriptors in self._control.read():
+            if "run" in order:
+                self._start(order, descriptors)
+            elif "remove" in order:
+                os.write(self._remover, (json.dumps(order["remove"]) + "\n").encode())
+            elif (kept := self._busy.get(order["end"] if "end" in order else order["ask"])) is not None:
+                with suppress(OSError):
+                    send(kept.link, order)
 
-    def _obey(self, order: dict[str, Any]) -> None:
-        if "run" in order:
-            self._start(order["run"])
-        elif "end" in order:
-            if (pid := self._pids.get(order["end"])) is not None:
-                os.kill(pid, signal.SIGTERM)
-        elif "ask" in order:
-            if (pid := self._pids.get(order["ask"])) is not None:
-                os.kill(pid, signal.SIGUSR1)
-        else:
-            os.write(self._remover, (json.dumps(order["remove"]) + "\n").encode())
-
-    def _start(self, task: dict[str, Any]) -> None:
-        count = task["descriptors"]
-        descriptors, self._descriptors = self._descriptors[:count], self._descriptors[count:]
-        me = os.getpid()
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR1})
-        pid = os.fork()
-        if pid == 0:
-            self._control.close()
-            os.close(self._remover)
-            keep(task, descriptors, self._report, me, self._become)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGUSR1})
-        self._keepers[pid] = task["id"]
-        self._pids[task["id"]] = pid
+    def _start(self, order: dict[str, Any], descriptors: list[int]) -> None:
+        """Give a task to a keeper."""
+        kept = next((kept for kept in self._waiting() if _takes(kept, order, descriptors)), None) or self._fork(order["run"], descriptors)
+        kept.task = order["run"]["id"]
+        self._busy[order["run"]["id"]] = kept
         for descriptor in descriptors:
             os.close(descriptor)
 
+    def _waiting(self) -> Iterator[_Kept]:
+        while self._idle:
+            yield self._idle.pop()
+
+    def _fork(self, task: dict[str, Any], descriptors: Sequence[int]) -> _Kept:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        me = os.getpid()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        pid = os.fork()
+        if pid == 0:
+            links = (ours, *(kept.link for kept in self._keepers.values()))
+            for descriptor in (self._remover, self._hearing, self._wake, *self._driver, *(link.fileno() for link in links)):
+                os.close(descriptor)
+            self._control.close()
+            keep(task, descriptors, Link(Orders(theirs), self._saying, (self._report,)), me, self._become)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        theirs.close()
+        self._keepers[pid] = kept = _Kept(pid, ours)
+        return kept
+
     def _reap(self) -> None:
-        """Forget keepers that ended. One that was killed could not report, and left orphans, which are ours now."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            task = self._keepers.pop(pid, None)
-            if task is not None:
-                del self._pids[task]
-            if status != 0 and task is not None:
-                send_report(self._report, {"ended": task, "status": None, "over_disk": False, "oom": False})
-            if status != 0 or task is None:
+        """Hear of tasks that ended, and forget keepers that did. One that was killed left orphans, which are ours now."""
+        ended = list(_ended_children())
+        self._hear()
+        for pid, status in ended:
+            kept = self._keepers.pop(pid, None)
+            if kept is not None:
+                self._forget(kept)
+            if status != 0 or kept is None:
                 kill_children(spare=frozenset(self._keepers) | {self._remover_pid})
+
+    def _hear(self) -> None:
+        """Pass on what keepers say of their tasks, and take them for idle."""
+        with suppress(BlockingIOError):
+            while True:
+                self._heard += os.read(self._hearing, _READ_BYTES)
+        *lines, self._heard = self._heard.split(b"\n")
+        for line in lines:
+            report = json.loads(line)
+            kept = self._busy.pop(report.get("ended", report.get("broken")))
+            kept.task = None
+            self._idle.append(kept)
+            self._tell(line + b"\n")
+
+    def _forget(self, kept: _Kept) -> None:
+        """Take leave of a keeper; a task that it did not report was lost with it."""
+        kept.link.close()
+        if kept in self._idle:
+            self._idle.remove(kept)
+        if kept.task is not None:
+            del self._busy[kept.task]
+            lost = {"ended": kept.task, "status": None, "over_disk": False, "oom": False}
+            self._tell((json.dumps(lost) + "\n").encode())
+
+    def _tell(self, report: bytes) -> None:
+        """Report to the driver, which may be gone, or have no time to listen now."""
+        self._unsent += report
+        with suppress(BlockingIOError):
+            try:
+                self._unsent = self._unsent[os.write(self._report, self._unsent) :] if self._unsent else b""
+            except BrokenPipeError:
+                self._unsent = b""
 
     def _end_all(self) -> None:
         """End every keeper with its family, then let the remover finish."""
@@ -162,6 +204,22 @@ class Supervisor:
         with suppress(OSError, AttributeError):
             fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _READ_BYTES)
         return writing, pid
+
+
+def _takes(kept: _Kept, order: dict[str, Any], descriptors: Sequence[int]) -> bool:
+    """Hand a task to an idle keeper; return whether it has it whole. One that has not, or is gone, is of no use any more."""
+    with suppress(OSError):
+        if send(kept.link, order, descriptors):
+            return True
+    with suppress(ProcessLookupError):
+        os.kill(kept.pid, signal.SIGKILL)
+    return False
+
+
+def _ended_children() -> Iterator[tuple[int, int]]:
+    with suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            yield ended
 
 
 def _remove_as_told(reading: int) -> NoReturn:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from shadho_like.runner.search import Search
 from shadho_like.runner.search_run import SearchRun
 
 _WAKE_S = 1.0
+_TOGETHER_S = 0.05
 _ENGINES = ("local", "workqueue")
 
 
@@ -118,18 +120,30 @@ def _run_side_by_side(runs: Sequence[SearchRun], jobs: Jobs, interrupts: SignalI
             owners[ticket] = run
             run.start_next(ticket)
 
+    stepped_s = time.monotonic()
     while active := [run for run in runs if run.active]:
         fill(active)
-        for end in jobs.wait(display.patience_s(_WAKE_S), interrupts.fd):
+        most_s = _TOGETHER_S if any(run.engine.has_news for run in active) else _WAKE_S
+        ends = jobs.wait(display.patience_s(most_s), interrupts.fd)
+        for end in ends:
             owners.pop(end.ticket).take(end)
         # Jobs that no answer can make needless begin before the disk is waited for.
         fill([run for run in active if run.search.independent or not run.engine.has_news])
+        # What quick jobs come to is committed together.
+        if ends and time.monotonic() - stepped_s < _TOGETHER_S and _may_wait(active):
+            continue
+        stepped_s = time.monotonic()
         notices, jobs.notices[:] = list(jobs.notices), []
         for notice in notices:
             display.notice(notice)
         for run in active:
             run.step(interrupts)
         display.update([run for run in runs if run.active], jobs)
+
+
+def _may_wait(runs: Sequence[SearchRun]) -> bool:
+    """Return whether nothing depends on what jobs came to, and others are left to start meanwhile."""
+    return all(run.search.independent and run.engine.has_waiting for run in runs)
 
 
 def _starters(runs: Sequence[SearchRun], jobs: Jobs) -> Iterator[SearchRun]:

@@ -6,8 +6,6 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from shadho_like.errors import OptionError, nearest
 from shadho_like.operations import Close, Create, ExitedReason, Operation, Progress, Shutdown, ValidateAfter
 from shadho_like.registry import lookup
@@ -90,7 +88,7 @@ def create(name: str, space: Any, *, seed: int | None = None, smaller_is_better:
     method = lookup("search method", name, METHODS)
     space = as_space(space)
     recipe = Recipe(name, dict(keys), seed, smaller_is_better)
-    seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+    seed = _unknown_seed() if seed is None else seed
     parameters = inspect.signature(method).parameters
     given: dict[str, Any] = {"space": space, "seed": seed, "smaller_is_better": smaller_is_better}
     own = {key: parameter for key, parameter in parameters.items() if key not in given}
@@ -103,6 +101,12 @@ def create(name: str, space: Any, *, seed: int | None = None, smaller_is_better:
     made: BuiltInMethod = method(**{key: value for key, value in given.items() if key in parameters}, **keys)
     made.recipe = recipe
     return made
+
+
+def _unknown_seed() -> int:
+    import numpy as np
+
+    return int(np.random.SeedSequence().generate_state(1)[0])
 
 
 def own_keys(name: str) -> dict[str, bool]:
