@@ -76,7 +76,7 @@ def _offered_gpus(options: Options) -> list[Gpu]:
     """
     found, warning = shadho_gpus.find(os.environ) if options.gpus != 0 else ([], "")
     if warning:
-        say(f"warning: {warning}" + ("" if options.gpus else "; no GPU is offered"))
+        say(f"warning: {warning}" + ("" if options.gpus or found else "; no GPU is offered"))
     if options.gpus is None:
         return found
     listed = os.environ.get(shadho_gpus.CUDA)
