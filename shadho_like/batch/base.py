@@ -72,7 +72,8 @@ class WorkerJob:
     path: str | None = None
 
     def __post_init__(self) -> None:
-        for text in (self.search, self.worker, self.home, self.logs, *self.batch_options, *self.worker_options, self.gpu_type or "any", self.path or "any"):
+        optional = (self.gpu_type or "any", self.path or "any")
+        for text in (self.search, self.worker, self.home, self.logs, *self.batch_options, *self.worker_options, *optional):
             if not text or not text.isprintable():
                 raise OptionError(f"{text!r} cannot stand in a batch script: it must be a printable text of one line")
         if self.time_s is not None and self.time_s <= self.drain_grace_s + _LEAVE_S:

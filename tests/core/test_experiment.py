@@ -199,7 +199,9 @@ def test_slots_that_the_search_method_leaves_idle_are_told_of_once(tmp_path: Pat
         "RandomSearch asks for 4 trials at once at most, and 50 could run: 46 places stay idle; a new experiment uses all with "
         "max_concurrent_trials=50 of its search method, or max_queued_tasks of a driver that gives the method by its name"
     )
-    assert lines == [(pytest.approx(41, abs=3), text)]
+    [(said_s, line)] = lines
+    assert line == text
+    assert 40 <= said_s <= 44
 
 
 @pytest.mark.parametrize("options", [RunOptions(max_trials=4), RunOptions(timeout_s=35)], ids=["all trials run", "too short"])
