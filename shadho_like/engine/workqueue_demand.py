@@ -49,7 +49,8 @@ class Demand:
         if not gpus or "gpus" in self._needs or self._unused_said:
             return None
         self._unused_said = True
-        return f"trials are shown none of the workers' {_amount('gpus', gpus)}, as config.workqueue.gpus is not set: 1 gives each trial one, 0 none"
+        there = f"the workers' {_amount('gpus', gpus)}"
+        return f"trials are shown none of {there}, as config.workqueue.gpus is not set: 1 gives each trial one, 0 none"
 
     def _told(self, lacking: str, offers: Offers) -> str:
         asked = [_amount(name, amount) for name, amount in self._needs.items() if amount] + list(self._features)
