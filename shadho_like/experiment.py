@@ -28,6 +28,7 @@ from shadho_like.events import (
     StopReason,
     event_from_json,
 )
+from shadho_like.idle_slots import IdleSlots
 from shadho_like.journal import UNANSWERED, Journal, Standing, StatusFile, dump_operations
 from shadho_like.keeping import Keeping
 from shadho_like.phase import Phase
@@ -111,7 +112,9 @@ class Experiment:
         self._stopped = 0
         self._keeping: Keeping | None = None
         self._most_running: int | None = None
+        self._trials_per_task = 1
         self._notices: list[str] = []
+        self._idle_slots = IdleSlots(known.called)
         self._committed: list[Turn] = []
         self._read_back()
         self._assignment.times.restore(journal.run_times())
@@ -150,7 +153,7 @@ class Experiment:
             EngineError, JournalError, MethodError: it cannot go on; all that was yielded as done is kept.
         """
         self._keeping = Keeping(self._journal, launch, self.state)
-        self._most_running = launch.most_running
+        self._most_running, self._trials_per_task = launch.most_running, launch.trials_per_task
         status = StatusFile(launch.paths.status)
         try:
             engine.open(launch)
@@ -213,7 +216,15 @@ class Experiment:
                 self._take(engine, update, turns)
         self._commit(engine, turns)
         self._obey(engine, control)
+        self._look_for_idle_slots(engine)
         return self._step(engine, engine.now() - began_s)
+
+    def _look_for_idle_slots(self, engine: Engine) -> None:
+        """Say where the search method leaves slots idle; those of a limit on running trials are not meant."""
+        slots, most_running = engine.status().slots, sys.maxsize if self._most_running is None else self._most_running
+        could_run = None if slots is None else min(slots * self._trials_per_task, most_running)
+        if (line := self._idle_slots.look(self.state.held_to(), could_run, engine.now())) is not None:
+            self._notices.append(line)
 
     def _obey(self, engine: Engine, control: Control) -> None:
         """Do what time, signals and requests want."""

@@ -111,6 +111,11 @@ class Search:
         withheld, self._withheld, self._withheld_ids = self._withheld, deque(), set()
         self._carry_out(withheld)
 
+    def held_to(self) -> int | None:
+        """Return how many trials the method lets have work at once, where more would have some now but for that; None where none would."""
+        full = self.max_trials is not None and self._trials.created >= self.max_trials
+        return None if full or self.phase is not Phase.ACTIVE else self.method.held_to()
+
     def limit(self, max_trials: int | None) -> None:
         """Have another limit, and carry out what was held back as far as it goes."""
         self.max_trials = max_trials

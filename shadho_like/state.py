@@ -125,6 +125,10 @@ class ExperimentState:
         """The search method's keys that grew since the beginning, with their values."""
         return self._search.grown
 
+    def held_to(self) -> int | None:
+        """Return how many trials the search method lets have work at once, where more would have some now but for that, or None."""
+        return None if self.stopping is not None else self._search.held_to()
+
     @property
     def max_trials(self) -> int | None:
         """How many trials there may be in this run, those of earlier ones counted; None for no limit."""

@@ -12,11 +12,15 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, List, Sequence, Tuple
 
-_PATIENCE_S = 30.0
+# Without its persistence mode the driver starts each GPU for it.
+_PATIENCE_S = 60.0
+_DEATH_S = 2.0
 _LISTED = re.compile(r"(?:GPU (?P<index>\d+):)?\s*(?P<model>.*?)\s*(?:Device\s+\d+:\s*)?\(UUID: (?P<uuid>\S+)\)")
 _QUERIES = ("uuid,memory.total,compute_cap", "uuid,memory.total")
 _SLICE_GB = re.compile(r"\b\d+g\.(\d+)gb\b")
@@ -58,10 +62,12 @@ def nvidia() -> Probed:
     program = shutil.which("nvidia-smi")
     if program is None:
         return _by_driver_files() or _by_device_files(), ""
-    done, said = _run(program, "-L")
-    if not done:
-        return [], f"nvidia-smi finds no GPU to use: {said or 'it says nothing'}"
-    return _with_memory(_listed(said), program), ""
+    answer = _run(program, "-L")
+    cards = _listed(answer.output)
+    if not cards:
+        return [], f"nvidia-smi finds no GPU to use: {answer.said}"
+    # It ends with a status of its own where it lists GPUs and warns, of a damaged infoROM, say.
+    return _with_memory(cards, program), ""
 
 
 def _by_nvml() -> list[Gpu]:
@@ -77,7 +83,8 @@ def _by_nvml() -> list[Gpu]:
     except Exception:
         return []
     finally:
-        nvml.nvmlShutdown()
+        with suppress(Exception):
+            nvml.nvmlShutdown()
 
 
 def _of_nvml(nvml: Any, handle: Any, index: str) -> Gpu:
@@ -105,16 +112,49 @@ def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _run(program: str, *arguments: str) -> tuple[bool, str]:
-    """Return whether a program ended well, and what it printed, or else the first line of what it said."""
+@dataclass(frozen=True)
+class _Answer:
+    """What came of a program.
+
+    Attributes:
+        status: its exit status; None where it did not start, or did not end.
+        output: what it printed.
+        said: one line for a person, where it did not help.
+    """
+
+    status: int | None
+    output: str
+    said: str
+
+
+def _run(program: str, *arguments: str) -> _Answer:
     try:
-        done = subprocess.run([program, *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE_S, check=False)
-    except subprocess.TimeoutExpired:
-        return False, f"it does not answer for {_PATIENCE_S:g} s"
+        process = subprocess.Popen(
+            [program, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        )
     except OSError as error:
-        return False, str(error.strerror)
-    output, errors = (text.decode("utf-8", "replace").strip() for text in (done.stdout, done.stderr))
-    return (True, output) if done.returncode == 0 else (False, next(iter((output or errors).splitlines()), ""))
+        return _Answer(None, "", str(error.strerror))
+    try:
+        output, errors = (text.decode("utf-8", "replace").strip() for text in process.communicate(timeout=_PATIENCE_S))
+    except subprocess.TimeoutExpired:
+        _kill(process)
+        return _Answer(None, "", f"it does not answer for {_PATIENCE_S:g} s")
+    except BaseException:
+        _kill(process)
+        raise
+    lines = [*output.splitlines(), *errors.splitlines(), f"it says nothing, and ended with status {process.returncode}"]
+    return _Answer(process.returncode, output, lines[0])
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a program and its children; a driver that hangs may keep it from dying, and then it is not waited for."""
+    with suppress(OSError):
+        os.killpg(process.pid, signal.SIGKILL)
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_DEATH_S)
 
 
 def _listed(text: str) -> list[Gpu]:
@@ -137,11 +177,11 @@ def _listed(text: str) -> list[Gpu]:
 def _with_memory(cards: Sequence[Gpu], program: str) -> list[Gpu]:
     """Add what only a query tells; drivers differ in what can be queried."""
     for query in _QUERIES:
-        done, said = _run(program, f"--query-gpu={query}", "--format=csv,noheader,nounits")
-        if done:
+        answer = _run(program, f"--query-gpu={query}", "--format=csv,noheader,nounits")
+        if answer.status is None or any(card.uuid and card.uuid in answer.output for card in cards):
             break
     rows: dict[str, list[str]] = {}
-    for line in said.splitlines() if done else ():
+    for line in answer.output.splitlines():
         uuid, *values = (value.strip() for value in line.split(","))
         rows[uuid] = values
     return [_completed(card, rows.get(card.uuid, [])) for card in cards]
@@ -163,7 +203,9 @@ def _by_driver_files() -> list[Gpu]:
         except OSError:
             continue
         if os.path.exists(f"/dev/nvidia{fields.get('Device Minor', '')}"):
-            found.append(Gpu(str(len(found)), fields.get("GPU UUID", ""), fields.get("Model", "")))
+            uuid = fields.get("GPU UUID", "")
+            # It is all question marks until the GPU was first used.
+            found.append(Gpu(str(len(found)), "" if "?" in uuid else uuid, fields.get("Model", "")))
     return found
 
 
@@ -181,13 +223,11 @@ def amd() -> Probed:
     program = rocm_smi()
     if program is None:
         return [], ""
-    done, said = _run(program, "--showproductname", "--showmeminfo", "vram", "--showuniqueid", "--json")
+    answer = _run(program, "--showproductname", "--showmeminfo", "vram", "--showuniqueid", "--json")
     try:
-        fields = json.loads(said[said.find("{") :]) if done else {}
+        fields = json.loads(answer.output[answer.output.find("{") :])
     except ValueError:
-        done, fields = False, {}
-    if not done:
-        return [], f"rocm-smi finds no GPU to use: {said.splitlines()[0] if said else 'it says nothing'}"
+        return [], f"rocm-smi finds no GPU to use: {answer.said}"
     cards = sorted((int(match[1]), value) for name, value in fields.items() if (match := _CARD.fullmatch(name)))
     return [_of_rocm(str(index), {key.lower(): str(text) for key, text in value.items()}) for index, value in cards], ""
 

@@ -68,14 +68,15 @@ def find(environment: Mapping[str, str]) -> tuple[list[Gpu], str]:
     GPU that is divided, its parts in its place.
     """
     cards, warning = shadho_gpu_probe.nvidia()
-    if not cards and not warning and (environment.keys() & {ROCR, HIP} or shadho_gpu_probe.rocm_smi()):
-        cards, warning = shadho_gpu_probe.amd()
-        return _amd_seen(cards, environment), warning
+    if not cards and (environment.keys() & {ROCR, HIP} or shadho_gpu_probe.rocm_smi()):
+        amds, amd_warning = shadho_gpu_probe.amd()
+        if amds or not warning:
+            return _amd_seen(amds, environment), amd_warning
     if warning:
         return [], warning
     listed = environment.get(CUDA)
     if listed is not None:
-        return [_known(name, cards) for name in names_in(listed)], ""
+        return _listed(names_in(listed), cards)
     granted = _granted(environment)
     if granted and not cards:
         return [Gpu(name) for name in granted], ""
@@ -101,6 +102,24 @@ def names_in(text: str) -> tuple[str, ...]:
             break
         found.append(name)
     return tuple(dict.fromkeys(found))
+
+
+def _listed(wanted: Sequence[str], cards: Sequence[Gpu]) -> tuple[list[Gpu], str]:
+    """Return the GPUs that the variable names, and a warning where the machine lacks one: CUDA shows none from there on."""
+    for place, name in enumerate(wanted):
+        if cards and not _is_there(name, cards):
+            there = ", ".join(gpu.uuid or gpu.name for card in cards for gpu in (card, *card.parts))
+            return [_known(each, cards) for each in wanted[:place]], f"{CUDA} names {name}, and CUDA reads no further: there is {there}"
+    return [_known(name, cards) for name in wanted], ""
+
+
+def _is_there(name: str, cards: Sequence[Gpu]) -> bool:
+    """Return whether one of these is meant, as far as can be told: where some are divided, CUDA numbers them in its own way."""
+    divided = any(card.parts for card in cards)
+    if name.isdecimal():
+        return divided or int(name) < len(cards)
+    # Older drivers named a part by its card and two numbers.
+    return name.startswith("MIG-GPU-") or any(gpu.uuid.startswith(name) or not gpu.uuid for card in cards for gpu in (card, *card.parts))
 
 
 def _known(name: str, cards: Sequence[Gpu]) -> Gpu:

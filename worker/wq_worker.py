@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from typing import NoReturn, Sequence
 
@@ -27,6 +28,7 @@ from shadho_worker_options import END_TIME, IDLE_STATUS, LEAVE_S, MISUSED_STATUS
 _SHORTEST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 5.0
 _CONNECT_TIMEOUT_S = 1
+_SLOW_S = 5.0
 _CATALOG_TIMEOUT_S = 5
 _SSL = "--ssl"
 
@@ -68,15 +70,26 @@ def _resource_options(options: Options) -> list[str]:
     return [word for option, amount in offered.items() if amount is not None for word in (option, str(amount))]
 
 
+def _found_gpus() -> tuple[list[Gpu], str]:
+    """Return what there is, and a warning; a driver that starts its GPUs first, or hangs, is told of while it is waited for."""
+    slow = threading.Timer(_SLOW_S, say, ["waiting for the driver of this machine's GPUs"])
+    slow.start()
+    try:
+        return shadho_gpus.find(os.environ)
+    finally:
+        slow.cancel()
+        slow.join()
+
+
 def _offered_gpus(options: Options) -> list[Gpu]:
     """Return the GPUs that this worker shares out, and say what is odd about them.
 
     Raises:
         Misused: there are fewer than are wanted.
     """
-    found, warning = shadho_gpus.find(os.environ) if options.gpus != 0 else ([], "")
+    found, warning = _found_gpus() if options.gpus != 0 else ([], "")
     if warning:
-        say(f"warning: {warning}" + ("" if options.gpus else "; no GPU is offered"))
+        say(f"warning: {warning}" + ("" if options.gpus or found else "; no GPU is offered"))
     if options.gpus is None:
         return found
     listed = os.environ.get(shadho_gpus.CUDA)

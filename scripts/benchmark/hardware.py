@@ -46,7 +46,7 @@ def runs(trace: Trace, hours: float) -> dict[str, Callable[[int], Replayed]]:
     """Return each rule's replay, by what it is called; each takes a seed."""
     # SHADHO's drivers declare the class with the most cores first.
     declared = sorted(trace.workers, key=int, reverse=True)
-    oracle = Oracle(trace, _PARTS)
+    oracle, means = Oracle(trace, _PARTS), Oracle(trace, 1)
 
     def ranked(seed: int, *, strict: bool) -> Replayed:
         return replay(trace, RankOrder(declared, KERNELS, COMPLEXITIES, strict=strict), seed=seed, hours=hours)
@@ -59,6 +59,9 @@ def runs(trace: Trace, hours: float) -> dict[str, Callable[[int], Replayed]]:
         "uniform: the oldest trial to whoever is free": lambda seed: replay(trace, OldestFirst(), seed=seed, hours=hours),
         "SHADHO's ranks, as published": lambda seed: ranked(seed, strict=True),
         "SHADHO's ranks, no class left idle": lambda seed: ranked(seed, strict=False),
+        "each kernel's mean on each class, known before": lambda seed: replay(
+            trace, MeasuredCost(means), seed=seed, hours=hours, leaf_of=means.leaf_of
+        ),
         "measured run times (ours)": measured,
         "an oracle that knows each run time": lambda seed: replay(
             trace, MeasuredCost(oracle), seed=seed, hours=hours, leaf_of=oracle.leaf_of

@@ -49,6 +49,8 @@ class WorkerJob:
         batch_options: what else the batch system is told, in its own words.
         worker_options: what else `wq_worker` is told.
         gpu_type: the type of the GPUs, as Slurm calls it; None for any.
+        path: folders with programs for the trials, as PATH has them, where the batch system's jobs begin with a bare PATH: they come
+            before it. None for the bare one.
 
     Raises:
         OptionError: one of them cannot be.
@@ -67,9 +69,11 @@ class WorkerJob:
     batch_options: tuple[str, ...] = ()
     worker_options: tuple[str, ...] = ()
     gpu_type: str | None = None
+    path: str | None = None
 
     def __post_init__(self) -> None:
-        for text in (self.search, self.worker, self.home, self.logs, *self.batch_options, *self.worker_options, self.gpu_type or "any"):
+        optional = (self.gpu_type or "any", self.path or "any")
+        for text in (self.search, self.worker, self.home, self.logs, *self.batch_options, *self.worker_options, *optional):
             if not text or not text.isprintable():
                 raise OptionError(f"{text!r} cannot stand in a batch script: it must be a printable text of one line")
         if self.time_s is not None and self.time_s <= self.drain_grace_s + _LEAVE_S:

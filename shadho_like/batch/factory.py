@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from shadho_like.batch.base import FactoryWords, WorkerJob, lines
 from shadho_like.batch.manager_status import ManagerStatus
+from shadho_like.batch.shell import environment
 from shadho_like.errors import OptionError
 
 PROGRAM = "work_queue_factory"
@@ -86,7 +87,7 @@ def script(job: WorkerJob, folder: str) -> str:
     """
     return lines(
         f"# A worker of {job.search}, in a job of work_queue_factory; sourced, so that signals to the job's shell are answered here.",
-        f"export SHADHO_HOME={shlex.quote(job.home)}",
+        environment(job),
         f"shadho_auto={shlex.quote(folder)}",
         "shadho_own=$(uname -n).$$",
         "shadho_status=0",

@@ -24,15 +24,15 @@ def _script(job: WorkerJob) -> str:
         f"# condor_submit takes this file. {job.count} workers for {job.search}.",
         "universe = vanilla",
         f"batch_name = {job.job_name}",
-        f"executable = {job.argv[0]}",
+        f"executable = {_literal(job.argv[0])}",
         f'arguments = "{" ".join(map(_quoted, job.argv[1:]))}"',
         "transfer_executable = false",
         "# The driver's rendezvous file is found on a common file system.",
         "should_transfer_files = NO",
-        f'environment = "{_quoted(f"SHADHO_HOME={job.home}")}"',
-        f"output = {job.logs}/$(ClusterId).$(ProcId).log",
-        f"error = {job.logs}/$(ClusterId).$(ProcId).log",
-        f"log = {job.logs}/$(ClusterId).events",
+        f'environment = "{" ".join(_quoted(f"{name}={value}") for name, value in _environment(job).items())}"',
+        f"output = {_literal(job.logs)}/$(ClusterId).$(ProcId).log",
+        f"error = {_literal(job.logs)}/$(ClusterId).$(ProcId).log",
+        f"log = {_literal(job.logs)}/$(ClusterId).events",
         f"request_cpus = {job.cores}",
         f"request_gpus = {job.gpus}" if job.gpus else None,
         f"request_memory = {job.memory_mb}" if job.memory_mb else None,
@@ -45,6 +45,11 @@ def _script(job: WorkerJob) -> str:
         "",
         f"queue {job.count}",
     )
+
+
+def _environment(job: WorkerJob) -> dict[str, str]:
+    """Return what a job's environment has: it begins with none."""
+    return {"SHADHO_HOME": job.home, **({"PATH": job.path} if job.path else {})}
 
 
 def _factory_options(job: WorkerJob) -> str:
@@ -64,8 +69,13 @@ def _factory_options(job: WorkerJob) -> str:
 
 def _quoted(word: str) -> str:
     """Return a word as it stands in HTCondor's own quoting: double quotes around the line, single ones around a word, both doubled."""
-    text = word.replace('"', '""')
+    text = _literal(word).replace('"', '""')
     return f"'{text.replace(chr(39), chr(39) * 2)}'" if re.search(r"[\s']", text) else text
+
+
+def _literal(text: str) -> str:
+    """Return a text of which HTCondor takes no part for a name of its own: $(...) is one."""
+    return text.replace("$", "$(DOLLAR)")
 
 
 def _ids(said: str, count: int) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from shadho_like.batch.base import BatchSystem, FactoryWords, Place, WorkerJob, clock, lines
-from shadho_like.batch.shell import run_worker
+from shadho_like.batch.shell import environment, run_worker
 from shadho_like.errors import OptionError
 
 _PLACES = {
@@ -43,7 +43,7 @@ def _script(job: WorkerJob) -> str:
         "#PBS -r n" if job.count == 1 else None,
         f"#PBS {shlex.join(job.batch_options)}" if job.batch_options else None,
         "",
-        f"export SHADHO_HOME={shlex.quote(job.home)}",
+        environment(job),
         run_worker(job, "USR1"),
     )
 

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from shadho_like.batch.base import BatchSystem, FactoryWords, Place, WorkerJob, clock, lines
-from shadho_like.batch.shell import run_worker
+from shadho_like.batch.shell import environment, run_worker
 
 
 def _script(job: WorkerJob) -> str:
@@ -28,7 +28,7 @@ def _script(job: WorkerJob) -> str:
         "#$ -notify -r n",
         f"#$ {shlex.join(job.batch_options)}" if job.batch_options else None,
         "",
-        f"export SHADHO_HOME={shlex.quote(job.home)}",
+        environment(job),
         run_worker(job, "USR2"),
     )
 

@@ -1,8 +1,18 @@
-"""The part of a script that turns a batch system's own signal into the worker's, where that signal goes to every process of the job."""
+"""The parts of a script that batch systems share which give their jobs no environment, and a signal to every process of the job: they
+set the worker's environment, and turn that signal into the worker's.
+"""
 
 from __future__ import annotations
 
+import shlex
+
 from shadho_like.batch.base import WorkerJob, lines
+
+
+def environment(job: WorkerJob) -> str:
+    """Return the lines that set the worker's environment, and so that of its trials, in a job that begins with a bare PATH."""
+    path = f'export PATH={shlex.quote(job.path)}:"${{PATH:-/usr/bin:/bin}}"' if job.path else None
+    return lines(f"export SHADHO_HOME={shlex.quote(job.home)}", path).rstrip("\n")
 
 
 def run_worker(job: WorkerJob, signal: str) -> str:

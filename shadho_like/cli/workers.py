@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -89,6 +90,7 @@ def submit(
             drain_grace_s=drain_grace or GRACE_S,
             batch_options=(*kind.options, *batch_options),
             gpu_type=kind.gpu_type,
+            path=os.pathsep.join(filter(os.path.isabs, os.environ.get("PATH", "").split(os.pathsep))) or None,
             worker_options=worker_options,
         )
         if auto is not None:

@@ -237,6 +237,8 @@ class WorkQueueEngine:
                 again += self._end(self._tasks.pop(report["done"]), report)
             elif "fleet" in report:
                 self._fleet.hear(report["fleet"])
+                if not self._opened.compute_classes and (line := self._demand.unused(report["fleet"]["gpus"][1])) is not None:
+                    self._updates.append(Notice(line))
             elif "started" in report:
                 self._begin(self._tasks[report["started"]], report)
             elif "cancelled" in report:
@@ -255,9 +257,7 @@ class WorkQueueEngine:
             self._updates.append(Notice(unmet))
         if self.now() >= self._alone_s:
             self._alone_s = math.inf
-            self._updates.append(
-                Notice(f"no worker has been connected for {_ALONE_S:g} s; to start one: {self._worker_command()}")
-            )
+            self._updates.append(Notice(f"no worker has been connected for {_ALONE_S:g} s; to start one: {self._worker_command()}"))
 
     def _begin(self, task: _Task, report: Mapping[str, Any]) -> None:
         self._classes.begun(task.number, self.now())

@@ -26,6 +26,7 @@ class Demand:
         self._needs = needs
         self._features = features
         self._text = ""
+        self._unused_said = False
         self.due_s = math.inf
         """When it is to be said that nobody can run a task; infinite while somebody can, or when it has been said."""
 
@@ -42,6 +43,14 @@ class Demand:
             return None
         self.due_s = math.inf
         return self._text
+
+    def unused(self, gpus: int) -> str | None:
+        """Return a line, once, where workers have GPUs and it was not said how many a trial is to have: it is shown none then."""
+        if not gpus or "gpus" in self._needs or self._unused_said:
+            return None
+        self._unused_said = True
+        there = f"the workers' {_amount('gpus', gpus)}"
+        return f"trials are shown none of {there}, as config.workqueue.gpus is not set: 1 gives each trial one, 0 none"
 
     def _told(self, lacking: str, offers: Offers) -> str:
         asked = [_amount(name, amount) for name, amount in self._needs.items() if amount] + list(self._features)

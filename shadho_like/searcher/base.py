@@ -167,6 +167,10 @@ class BuiltInMethod(SearchMethod):
             return f"{self.called} cannot go on with another {key}{can}"
         return ""
 
+    def held_to(self) -> int | None:
+        """Return how many trials may have work at once, where more would have some now but for that; None where none would."""
+        return None
+
     def extend(
         self, state: SearcherState, keys: Mapping[str, int], over: Sequence[Trial]
     ) -> list[Operation]:

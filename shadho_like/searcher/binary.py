@@ -147,6 +147,11 @@ class BinarySearch(BuiltInMethod):
         """Fill the slots."""
         return self._refill()
 
+    def held_to(self) -> int | None:
+        """Return `max_concurrent_trials`, while trials of points that are being tried wait."""
+        waiting = any(point.waiting for point in self._points.values())
+        return self._slots if waiting and len(self._place) >= self._slots else None
+
     def on_trial_created(self, state: SearcherState, request_id: RequestId) -> list[Operation]:
         """Nothing: all was asked for with the creation."""
         return []

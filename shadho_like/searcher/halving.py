@@ -78,6 +78,11 @@ class HalvingSearch(BuiltInMethod):
             operations += started
         return operations
 
+    def held_to(self) -> int | None:
+        """Return `max_concurrent_trials`, while a trial could start or climb that does not."""
+        more = self._opened < self._side_by_side or any(ladder.wants_new or ladder.can_climb for ladder in self._ladders.values())
+        return self._max_concurrent_trials if more and self._working >= self._max_concurrent_trials else None
+
     def on_trial_created(self, state: SearcherState, request_id: RequestId) -> list[Operation]:
         """Nothing: all was asked for with the creation."""
         return []

@@ -102,6 +102,10 @@ class PopulationBasedTraining(BuiltInMethod):
             operations += self._create()
         return operations + self._work()
 
+    def held_to(self) -> int | None:
+        """Return `max_concurrent_trials`, while members wait for their round."""
+        return self._max_concurrent_trials if self._waiting and len(self._working) >= self._max_concurrent_trials else None
+
     def on_trial_created(self, state: SearcherState, request_id: RequestId) -> list[Operation]:
         """Nothing: all was asked for with the creation."""
         return []

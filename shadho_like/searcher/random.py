@@ -72,6 +72,11 @@ class RandomSearch(BuiltInMethod):
         self._sampler.observe(request_id.int, self._open[request_id.int], int(state.trial_progress.get(request_id, 0)), None)
         return []
 
+    def held_to(self) -> int | None:
+        """Return `max_concurrent_trials`, while there are trials to make."""
+        more = bool(self._again) or self._max_trials is None or self._created < self._max_trials
+        return self._max_concurrent_trials if more and len(self._open) >= self._max_concurrent_trials else None
+
     def progress(self, state: SearcherState) -> float:
         """Return the closed trials' share of `max_trials`; 0 where there is no such number."""
         return len(state.trials_closed) / self._max_trials if self._max_trials else 0.0

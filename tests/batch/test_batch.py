@@ -154,6 +154,23 @@ exec /opt/env/bin/wq_worker -M 'my digits' {WORKER}
 """
 
 
+@pytest.mark.parametrize("name", ["sge", "pbs"])
+@pytest.mark.parametrize("there", ["/usr/bin:/bin", None])
+def test_a_worker_finds_what_the_terminal_found(name: str, there: str | None, tmp_path: Path) -> None:
+    """Its job begins with a bare PATH, or with none."""
+    folder = tmp_path / "my env's"
+    folder.mkdir()
+    (folder / "train").write_text("#!/bin/sh\necho trained\n")
+    worker = tmp_path / "worker"
+    worker.write_text("#!/bin/sh\ntrain && ls /dev/null\n")
+    for program in (folder / "train", worker):
+        program.chmod(0o755)
+    script = workers.system_of(name).script(replace(JOB, worker=str(worker), path=f"{folder}:/no/such"))
+    environment = {} if there is None else {"PATH": there}
+    done = subprocess.run(["/bin/sh", "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "trained\n/dev/null\n"), done.stderr
+
+
 def test_the_quotes_of_htcondor() -> None:
     script = workers.system_of("htcondor").script(replace(JOB, search="it's", batch_options=("accounting_group = me",)))
     assert f'''arguments = "-M 'it''s' {WORKER}"''' in script.splitlines()

@@ -97,6 +97,7 @@ class MethodContract:
         play = Play(fresh)
         play.to_the_end(data.draw(outcomes()), any_order(data.draw(seeds, label="order")))
         assert play.busiest <= most
+        assert play.held <= {(most, most)}
         assert play.state.ended
         assert play.state.searcher.trials_closed == play.state.searcher.trials_created
         assert play.state.counts[TrialState.COMPLETED] + play.state.counts[TrialState.FAILED] == len(play.lengths)

@@ -92,7 +92,8 @@ def test_each_trial_runs_once_and_none_is_passed_over_for_long(
     played = play(rule, times, *world, trials=150, seed=seed)
     assert played.ended == Counter(range(150))
     assert Counter(trial for trial, _ in played.begun).keys() == played.ended.keys()
-    assert played.longest_wait < 150 / 2
+    # By ranks, what only slow classes are for waits for them, until nothing else is open.
+    assert played.longest_wait < 150 * (0.5, 0.8)[which]
 
 
 @given(worlds, st.integers(0, 1))

@@ -185,6 +185,43 @@ def test_a_search_that_has_ended_starts_nothing_when_run_again(tmp_path: Path) -
     assert engine.closed == 1
 
 
+class WideEngine(ScriptedEngine):
+    """Has 50 slots, of which three at first."""
+
+    def room(self) -> int:
+        return 50 - len(self.has)
+
+    def status(self) -> EngineStatus:
+        return EngineStatus(50, 50 if self.clock_s > 1010 else 3)
+
+
+def test_slots_that_the_search_method_leaves_idle_are_told_of_once(tmp_path: Path) -> None:
+    steps = searched(tmp_path, WideEngine(seconds=7), RunOptions(max_trials=60))
+    lines = [(step.elapsed_s, line) for step in steps for line in step.notices if line != "a line"]
+    text = (
+        "RandomSearch asks for 4 trials at once at most, and 50 could run: 46 places stay idle; a new experiment uses all with "
+        "max_concurrent_trials=50 of its search method, or max_queued_tasks of a driver that gives the method by its name"
+    )
+    [(said_s, line)] = lines
+    assert line == text
+    assert 40 <= said_s <= 44
+
+
+@pytest.mark.parametrize("options", [RunOptions(max_trials=4), RunOptions(timeout_s=35)], ids=["all trials run", "too short"])
+def test_idle_slots_that_nothing_would_fill_are_no_line(tmp_path: Path, options: RunOptions) -> None:
+    steps = searched(tmp_path, WideEngine(seconds=100), options)
+    assert {line for step in steps for line in step.notices} == {"a line"}
+
+
+def test_slots_that_a_limit_on_running_trials_leaves_idle_are_not_meant(tmp_path: Path) -> None:
+    journal = Journal(ExperimentPaths(tmp_path), CONFIG)
+    experiment = Experiment(journal, RandomSearch(NumberSampler(), max_concurrent_trials=4))
+    launch = Launch("e", ExperimentPaths(tmp_path), most_running=4)
+    steps = list(experiment.run(WideEngine(seconds=50), launch, RunOptions(max_trials=8)))
+    journal.close()
+    assert {line for step in steps for line in step.notices} == {"a line"}
+
+
 class BreakingEngine(ScriptedEngine):
     """Dies after three passes."""
 

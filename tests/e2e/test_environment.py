@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from e2e.processes import Environment, running
+from parts import need
 
 from shadho_like.result import Result
 
@@ -22,7 +24,8 @@ from shadho_like import Shadho, rand
 def objective(params):
     import os, sys
     import numpy
-    return {"loss": float(numpy.sum([params["x"]])), "prefix": sys.prefix, "numpy": numpy.__file__, "parent": os.getppid()}
+    places = {"prefix": sys.prefix, "base": sys.base_prefix, "numpy": numpy.__file__}
+    return {"loss": float(numpy.sum([params["x"]])), "parent": os.getppid(), **places}
 
 if __name__ == "__main__":
     opt = Shadho(objective, {"x": rand.uniform(0, 1)}, max_tasks=12, name="packed", timeout=120)
@@ -117,6 +120,43 @@ def test_programs_of_the_environment_are_found(tmp_path: Path, environment: Envi
         prefix = str(trial.metrics["prefix"])
         assert (prefix == str(made)) is shared
         assert str(trial.metrics["numpy"]).startswith(prefix)
+
+
+def conda_environment_at(path: Path) -> Path:
+    """What conda makes, as far as conda-pack looks at it: an interpreter of its own, and a record of which files came in packages."""
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    library = path / "lib" / version
+    unwanted = shutil.ignore_patterns("__pycache__", "site-packages", "dist-packages", "test", "config-*")
+    shutil.copytree(sysconfig.get_path("stdlib"), library, ignore=unwanted, copy_function=_link)
+    for shared in Path(str(sysconfig.get_config_var("LIBDIR"))).glob(f"lib{version}*.so*"):
+        _link(str(shared), str(path / "lib" / shared.name))
+    (path / "bin").mkdir()
+    shutil.copy2(Path(sys.executable).resolve(), path / "bin" / version)
+    for name in ("python", "python3"):
+        (path / "bin" / name).symlink_to(version)
+    files = [str(file.relative_to(path)) for file in path.rglob("*") if not file.is_dir()]
+    record = {"name": "python", "version": "3", "url": "", "link": None, "files": files}
+    (path / "conda-meta").mkdir()
+    (path / "conda-meta/history").touch()
+    (path / "conda-meta/python-3-0.json").write_text(json.dumps(record))
+    for pattern in ("numpy*", "cloudpickle*"):
+        for package in Path(sysconfig.get_path("purelib")).glob(pattern):
+            shutil.copytree(package, library / "site-packages" / package.name, copy_function=_link)
+    return path
+
+
+@pytest.mark.usefixtures("work_queue_installed")
+def test_a_conda_environment_brings_its_python_along(tmp_path: Path, environment: Environment) -> None:
+    need("conda_pack")
+    made = conda_environment_at(tmp_path / "made")
+    packed = shadho(made, tmp_path, "pack")
+    assert packed.stdout == 'opt.config.workqueue.environment = "env.tar.gz"\n', packed.stderr
+    shutil.rmtree(made)
+    result = search(tmp_path, environment, OBJECTIVE, "env.tar.gz")
+    assert result.counts == {"COMPLETED": 12}
+    [prefix] = {str(trial.metrics["prefix"]) for trial in result.trials}
+    assert "/environment-" in prefix
+    assert all(trial.metrics["base"] == prefix and str(trial.metrics["numpy"]).startswith(prefix) for trial in result.trials)
 
 
 def test_a_machine_without_the_python_says_so(tmp_path: Path) -> None:

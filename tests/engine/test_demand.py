@@ -40,6 +40,16 @@ def test_what_can_be_met_meanwhile_is_not_said() -> None:
     assert demand.say(1e9) is None
 
 
+def test_gpus_that_nobody_decided_about_are_told_of_once() -> None:
+    demand = Demand({"cores": 1}, [])
+    assert demand.unused(0) is None
+    expected = "trials are shown none of the workers' 1 GPU, as config.workqueue.gpus is not set: 1 gives each trial one, 0 none"
+    assert demand.unused(1) == expected
+    assert demand.unused(2) is None
+    assert Demand({"cores": 1, "gpus": 0}, []).unused(2) is None
+    assert Demand({"gpus": 1}, []).unused(2) is None
+
+
 @pytest.fixture
 def notices(monkeypatch: pytest.MonkeyPatch, bare_engine: WorkQueueEngine, workers: Workers, tmp_path: Path) -> Callable[..., str]:
     """Run a trial that asks for something with a worker that has two cores; return what is said."""

@@ -95,10 +95,10 @@ def test_the_variable_decides(visible: str, found: str) -> None:
     assert hardware.gpus({hardware.VISIBLE: visible}) == tuple(found.split())
 
 
-@pytest.mark.parametrize(("status", "found"), [(0, ("MIG-c1", "MIG-c2", "1")), (9, ())])
-def test_the_driver_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, found: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("said", "status", "found"), [(SMI, 0, ("MIG-c1", "MIG-c2", "1")), ("NVIDIA-SMI has failed\n", 9, ())])
+def test_the_driver_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, status: int, found: tuple[str, ...]) -> None:
     program = tmp_path / "nvidia-smi"
-    program.write_text(f"#!/bin/sh\ncat <<'E'\n{SMI}E\nexit {status}\n", encoding="utf-8")
+    program.write_text(f"#!/bin/sh\ncat <<'E'\n{said}E\nexit {status}\n", encoding="utf-8")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     assert hardware.gpus({}) == found

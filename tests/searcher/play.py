@@ -37,6 +37,8 @@ class Play:
     lengths: dict[int, list[int]] = field(default_factory=dict)
     progress: list[float] = field(default_factory=list)
     busiest: int = 0
+    held: set[tuple[int, int]] = field(default_factory=set)
+    """Where the method had more to give out than it may: to how many trials it keeps, and how many had work."""
 
     def __post_init__(self) -> None:
         self._begin()
@@ -59,6 +61,8 @@ class Play:
             self.lengths.setdefault(attempt.id.trial, []).append(attempt.length)
         self.busiest = max(self.busiest, len(self.wanted))
         self.progress.append(self.state.method.progress(self.state.searcher))
+        if (most := self.state.held_to()) is not None:
+            self.held.add((most, len(self.wanted)))
         if self.reload:
             json.dumps(self.state.method.state_to_json(), allow_nan=False)
             saved = json.dumps(self.state.snapshot(), sort_keys=True)

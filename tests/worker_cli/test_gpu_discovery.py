@@ -90,6 +90,7 @@ def nvmlDeviceGetMigDeviceHandleByIndex(handle, number):
         raise NVMLError
     return f"slice{number}"
 """
+SLEEP = shutil.which("sleep")
 NAMES = {"CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "SHADHO_REFUSED"}
 Install = Callable[[str, str], None]
 
@@ -190,6 +191,57 @@ def test_a_broken_driver_is_a_warning_and_no_gpu(install: Install, environment: 
     assert shadho_gpus.find(environment) == ([], warning)
     install("nvidia-smi", "#!/no/such/shell\n")
     assert shadho_gpus.find(environment)[1].startswith("nvidia-smi finds no GPU to use: ")
+
+
+@pytest.mark.parametrize("status", [0, 9, 255])
+def test_an_error_is_told_whatever_the_status(install: Install, status: int) -> None:
+    install("nvidia-smi", f"#!/bin/sh\necho 'NVIDIA-SMI has failed: no driver.'; exit {status}\n")
+    assert shadho_gpus.find({}) == ([], "nvidia-smi finds no GPU to use: NVIDIA-SMI has failed: no driver.")
+    install("nvidia-smi", f"#!/bin/sh\nexit {status}\n")
+    assert shadho_gpus.find({}) == ([], f"nvidia-smi finds no GPU to use: it says nothing, and ended with status {status}")
+
+
+def test_gpus_that_are_listed_beside_a_warning_are_there(install: Install) -> None:
+    install("nvidia-smi", SMI.replace("esac\n", "esac\necho 'WARNING: infoROM is corrupted at gpu 0000:01:00.0' >&2\nexit 14\n"))
+    assert [(gpu.name, gpu.memory_mb) for gpu in shadho_gpus.find({})[0]][::3] == [("0", 81559), ("2", 81920)]
+
+
+def test_a_driver_that_hangs_is_left_alone_with_all_its_processes(install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shadho_gpu_probe._PATIENCE_S", 0.5)
+    fifo = tmp_path / "alive"
+    os.mkfifo(fifo)
+    install("nvidia-smi", f"#!/bin/sh\n{SLEEP} 300 3<>{fifo}\n")
+    assert shadho_gpus.find({}) == ([], "nvidia-smi finds no GPU to use: it does not answer for 0.5 s")
+    with pytest.raises(OSError, match="No such device or address"):
+        os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+
+
+def test_amds_gpus_are_found_beside_a_program_that_finds_none(install: Install) -> None:
+    install("nvidia-smi", "#!/bin/sh\necho 'No devices were found'; exit 6\n")
+    install("rocm-smi", ROCM)
+    assert found({}) == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("listed", "names", "missing"),
+    [("0,7", ["0"], "7"), ("7,0", [], "7"), ("GPU-a", ["GPU-a"], None), ("1,GPU-zz,0", ["1"], "GPU-zz"), ("MIG-zz", [], "MIG-zz")],
+)
+def test_a_list_ends_at_the_first_gpu_that_is_not_there(install: Install, listed: str, names: list[str], missing: str | None) -> None:
+    install("nvidia-smi", f"#!/bin/sh\ncat <<'E'\nGPU 0: {A100} (UUID: GPU-aa)\nGPU 1: {A100} (UUID: GPU-bb)\nE\n")
+    gpus, warning = shadho_gpus.find({"CUDA_VISIBLE_DEVICES": listed})
+    assert [gpu.name for gpu in gpus] == names
+    expected = f"CUDA_VISIBLE_DEVICES names {missing}, and CUDA reads no further: there is GPU-aa, GPU-bb" if missing else ""
+    assert warning == expected
+
+
+def test_a_driver_that_has_not_read_its_uuids_yet_numbers_its_gpus(install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "information"
+    file.write_text("Model: \t NVIDIA H200\nGPU UUID: \t GPU-????????-????-????-????-????????????\nDevice Minor: \t 0\n", encoding="utf-8")
+    monkeypatch.setattr("shadho_gpu_probe.glob.glob", lambda _: [str(file)])
+    monkeypatch.setattr("shadho_gpu_probe.os.path.exists", lambda _: True)
+    gpus, _ = shadho_gpus.find({})
+    assert gpus == [Gpu("0", "", "NVIDIA H200")]
+    assert shadho_gpus.worker_environment(gpus, {})["SHADHO_GPUS"] == "0"
 
 
 def test_a_broken_rocm_is_a_warning_too(install: Install) -> None:
