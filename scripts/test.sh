@@ -55,8 +55,11 @@ install_programs() {
     need has_chromium Chromium chromium chromium-driver
 }
 
-install_programs
-install_packages || exit 1
+install_programs &
+install_packages
+installed=$?
+wait
+[ $installed -eq 0 ] || exit 1
 if [ $# -eq 0 ]; then
     exec .venv/bin/python scripts/all_tests.py
 fi
