@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from shadho_like.driver import Shadho
 from shadho_like.errors import OptionError
 from shadho_like.experiment_config import ExperimentConfig
+from shadho_like.plain_text import variables_without_secrets
 from shadho_like.searcher import SearchMethod
 
 _PREEMPTION_TIMEOUT_S = 60.0
@@ -67,7 +70,7 @@ def search_of(
         min_checkpoint_period=config.min_checkpoint_period,
         min_validation_period=config.min_validation_period,
     )
-    opt.about = {"description": config.description, "labels": list(config.labels), "config": dict(config.source)}
+    opt.about = {"description": config.description, "labels": list(config.labels), "config": _shown(config.source)}
     for key, setting in _SETTINGS.items():
         if key in resources:
             setattr(opt.config.workqueue, setting, resources[key])
@@ -75,3 +78,10 @@ def search_of(
         # `.shadhorc` has one for all searches; the workers of this one ask for its own.
         opt.config.workqueue.name = config.name
     return opt
+
+
+def _shown(source: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration as the journal has it, which others may read: without secrets."""
+    if "environment" not in source:
+        return dict(source)
+    return {**source, "environment": variables_without_secrets(source["environment"])}

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
+from typing import Any
 
 _CALLED = r"token|secret|passw(?:or)?d|api[_-]?key|credential"
 # Every part of these begins at one place of a word, and no two parts in a row take the same signs: the time is linear in the text.
@@ -52,3 +54,22 @@ def without_secrets(text: str) -> str:
 def without_secret(name: str, value: str) -> str:
     """Return the value of a variable, three asterisks if its name looks like a secret's."""
     return "***" if re.search(_CALLED, name, re.IGNORECASE) else without_secrets(value)
+
+
+def variables_without_secrets(variables: Any, name: str = "") -> Any:
+    """Return environment variables, in whatever form a configuration gives them, without what looks like a secret.
+
+    Args:
+        variables: a mapping, a list of NAME=VALUE, mappings of such, or the value of one variable.
+        name: of that one.
+    """
+    if isinstance(variables, Mapping):
+        return {key: variables_without_secrets(value, key) for key, value in variables.items()}
+    if isinstance(variables, list | tuple):
+        return [variables_without_secrets(item) for item in variables]
+    if variables is None:
+        return None
+    if name:
+        return without_secret(name, str(variables))
+    listed, equals, text = str(variables).partition("=")
+    return f"{listed}{equals}{without_secret(listed, text)}"

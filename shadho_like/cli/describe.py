@@ -13,7 +13,7 @@ import click
 from shadho_like.cli.listing import state_of
 from shadho_like.cli.reference import EXPERIMENT
 from shadho_like.cli.said import said_plainly
-from shadho_like.plain_text import harmless, without_secret
+from shadho_like.plain_text import harmless
 
 
 @click.command()
@@ -35,7 +35,7 @@ def describe(directory: Path, *, as_json: bool) -> None:
 def config(directory: Path, *, as_json: bool) -> None:
     """Print the configuration that EXPERIMENT began with, as YAML: that of its file, or what its driver.py described.
 
-    Of environment variables that look like secrets, the values are left out.
+    Of environment variables that look like secrets, it has no values: only the experiment's `experiment.yaml` does, for its owner.
 
     Example: shadho experiment config experiments/digits
     """
@@ -44,23 +44,7 @@ def config(directory: Path, *, as_json: bool) -> None:
 
     with said_plainly(), JournalReader(directory) as journal:
         held = dict(journal.about.get("config") or journal.config)
-        if "environment" in held:
-            held["environment"] = _shown_variables("", held["environment"])
         click.echo(json.dumps(held) if as_json else write_yaml(held), nl=as_json)
-
-
-def _shown_variables(name: str, value: Any) -> Any:
-    """Return environment variables, in whatever form they were given, without what looks like a secret."""
-    if isinstance(value, dict):
-        return {key: _shown_variables(key, item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_shown_variables("", item) for item in value]
-    if value is None:
-        return None
-    if name:
-        return without_secret(name, str(value))
-    listed, equals, text = str(value).partition("=")
-    return f"{listed}{equals}{without_secret(listed, text)}"
 
 
 def _described(directory: Path) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from e2e.handed_on import was_handed_on, write_search
 from e2e.processes import Environment, completed, running, until
 from e2e.slurm import need_slurm, running_slurm
 from parts import lack
 
 from shadho_like.batch import manager_status
-from shadho_like.result import Result
 
 SMALL = ("--worker-option=--memory=500", "--worker-option=--disk=500")
 SHORT = """
@@ -23,36 +23,6 @@ opt = Shadho("sleep 1; echo '{\\"loss\\": 1, \\"home\\": \\"'$SHADHO_HOME'\\"}' 
 opt.config.workqueue.name = "auto"
 opt.config.workqueue.address = "127.0.0.1"
 opt.run()
-"""
-LONG = """
-from shadho_like import Shadho, rand, searcher
-space = {"x": rand.uniform(0, 1)}
-method = searcher.create("random", space, max_trials=1, max_length=1000)
-opt = Shadho("python train.py", space, name="auto", method=method, timeout=None)
-opt.config.workqueue.name = "auto"
-opt.config.workqueue.address = "127.0.0.1"
-opt.add_input_file("train.py")
-opt.run()
-"""
-# It ends when it is asked to, or when it has gone on from a checkpoint.
-TRAIN = """
-import pathlib, time
-import shadho_worker
-with shadho_worker.init() as context:
-    began = epochs = 0
-    if context.latest_checkpoint is not None:
-        with context.latest_checkpoint as path:
-            began = epochs = int(pathlib.Path(path, "epochs").read_text())
-    for operation in context.searcher.operations():
-        while epochs < operation.length and not began and not context.preempt.should_preempt():
-            epochs += 1
-            pathlib.Path(SIGN).touch()
-            time.sleep(0.1)
-        with context.checkpoint.save_path() as path:
-            pathlib.Path(path, "epochs").write_text(str(epochs))
-        if context.preempt.should_preempt():
-            break
-        operation.report_completed({"loss": 1.0, "began": began})
 """
 
 
@@ -111,9 +81,7 @@ def test_on_slurm_too(tmp_path: Path, user: Environment) -> None:
 
 
 def hand_on(tmp_path: Path, user: Environment, *batch: str) -> None:
-    sign = tmp_path / "sign"
-    (tmp_path / "driver.py").write_text(LONG)
-    (tmp_path / "train.py").write_text(f"SIGN = {str(sign)!r}\n{TRAIN}")
+    sign = write_search(tmp_path, "auto")
     submit = ("submit", "--name", "auto", "--auto", "1:1", "--batch", *batch)
     with running(["python", "driver.py"], tmp_path, user) as driver:
         until(lambda: _tasks(user) > 0, "work", driver)
@@ -123,6 +91,4 @@ def hand_on(tmp_path: Path, user: Environment, *batch: str) -> None:
         until(lambda: "ended: drained" in said(user, "status", "auto"), "the end of the worker and the factory", driver)
         assert said(user, *submit).endswith("\n")
         assert "completed" in driver.communicate()[0]
-    [trial] = Result(tmp_path / "experiments/auto").trials
-    assert float(str(trial.metrics["began"])) > 0
-    assert trial.attempt > 1
+    assert was_handed_on(tmp_path, "auto")

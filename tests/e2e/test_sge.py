@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from e2e.handed_on import was_handed_on, write_search
 from e2e.processes import Environment, running, until
 from e2e.sge import need_sge, running_sge
-from e2e.test_auto import LONG, SMALL, TRAIN, hand_on, said
-
-from shadho_like.result import Result
+from e2e.test_auto import SMALL, hand_on, said
 
 pytestmark = pytest.mark.usefixtures("work_queue_installed")
 
@@ -24,11 +23,8 @@ def sge(tmp_path: Path, environment: Environment) -> Iterator[Environment]:
 
 
 def test_a_drained_worker_hands_its_training_on(tmp_path: Path, sge: Environment) -> None:
-    sign = tmp_path / "sign"
     # Jobs of Grid Engine begin with a bare PATH: the trials are told of this environment.
-    shared = f"opt.config.workqueue.environment = {sys.prefix!r}\nopt.run()"
-    (tmp_path / "driver.py").write_text(LONG.replace("opt.run()", shared))
-    (tmp_path / "train.py").write_text(f"SIGN = {str(sign)!r}\n{TRAIN}")
+    sign = write_search(tmp_path, "auto", f"opt.config.workqueue.environment = {sys.prefix!r}")
     with running(["python", "driver.py"], tmp_path, sge) as driver:
         ids = said(sge, "submit", "--name", "auto", "--batch", "sge", "-n", "2", "--drain-grace", "15", *SMALL).splitlines()[:2]
         assert ids == ["1.1", "1.2"]
@@ -37,9 +33,7 @@ def test_a_drained_worker_hands_its_training_on(tmp_path: Path, sge: Environment
         until(lambda: said(sge, "status", "auto") == "auto: none in a queue\n", "the end of the workers", driver)
         assert said(sge, "scale", "auto", "1") == "submitted 2.1\n"
         assert "completed" in driver.communicate()[0]
-    [trial] = Result(tmp_path / "experiments/auto").trials
-    assert float(str(trial.metrics["began"])) > 0
-    assert trial.attempt > 1
+    assert was_handed_on(tmp_path, "auto")
 
 
 def test_workers_that_come_with_the_work(tmp_path: Path, sge: Environment) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from e2e.handed_on import was_handed_on, write_search
 from e2e.processes import Environment, completed, running, until
 from e2e.slurm import Slurm, need_slurm, running_slurm
 
@@ -24,37 +25,6 @@ opt.config.workqueue.name = "devices"
 opt.config.workqueue.address = "127.0.0.1"
 opt.config.workqueue.gpus = 1
 opt.run()
-"""
-LONG = """
-from shadho_like import Shadho, rand, searcher
-space = {"x": rand.uniform(0, 1)}
-method = searcher.create("random", space, max_trials=1, max_length=1000)
-opt = Shadho("python train.py", space, name="long", method=method, timeout=None)
-opt.config.workqueue.name = "long"
-opt.config.workqueue.address = "127.0.0.1"
-opt.add_input_file("train.py")
-opt.run()
-"""
-# It ends when it is asked to, or when it has gone on from a checkpoint.
-TRAIN = """
-import pathlib, time
-import shadho_worker
-with shadho_worker.init() as context:
-    began = epochs = 0
-    if context.latest_checkpoint is not None:
-        with context.latest_checkpoint as path:
-            began = epochs = int(pathlib.Path(path, "epochs").read_text())
-    for operation in context.searcher.operations():
-        while epochs < operation.length and not began and not context.preempt.should_preempt():
-            epochs += 1
-            operation.report_progress(epochs)
-            pathlib.Path(SIGN).touch()
-            time.sleep(0.1)
-        with context.checkpoint.save_path() as path:
-            pathlib.Path(path, "epochs").write_text(str(epochs))
-        if context.preempt.should_preempt():
-            break
-        operation.report_completed({"loss": 1.0, "began": began})
 """
 DRIVER = """
 from shadho_like import Shadho, rand
@@ -115,9 +85,7 @@ def test_workers_are_added_and_taken_out(tmp_path: Path, slurm: Slurm) -> None:
 
 @pytest.mark.parametrize("end", ["drain", "time limit"])
 def test_a_worker_that_is_to_end_hands_its_training_on(tmp_path: Path, slurm: Slurm, end: str) -> None:
-    sign = tmp_path / "sign"
-    (tmp_path / "driver.py").write_text(LONG)
-    (tmp_path / "train.py").write_text(f"SIGN = {str(sign)!r}\n{TRAIN}")
+    sign = write_search(tmp_path, "long")
     options = ["--memory", "500M", *(["--time", "0:01:00", "--drain-grace", "5"] if end == "time limit" else [])]
     with running(["python", "driver.py"], tmp_path, slurm.environment) as driver:
         [first] = submit(slurm, "long", *options)
@@ -129,9 +97,7 @@ def test_a_worker_that_is_to_end_hands_its_training_on(tmp_path: Path, slurm: Sl
         assert slurm.state(first) == "FAILED"
         assert shadho(slurm, "scale", "long", "1")[0].startswith("submitted ")
         assert "completed" in driver.communicate()[0]
-    [trial] = Result(tmp_path / "experiments/long").trials
-    assert float(str(trial.metrics["began"])) > 0
-    assert trial.attempt > 1
+    assert was_handed_on(tmp_path, "long")
 
 
 def test_a_driver_puts_itself_into_the_queue_again_and_carries_on(tmp_path: Path, slurm: Slurm) -> None:

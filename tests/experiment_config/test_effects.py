@@ -293,3 +293,5 @@ def test_the_configuration_is_shown_without_secrets(given: Any, shown: Any) -> N
     for words in ([], ["--json"]):
         said = CliRunner().invoke(cli, ["experiment", "config", "experiments/effect", *words]).stdout
         assert yaml.safe_load(said)["environment"] == {"environment_variables": shown}
+    # Others may read the journal.
+    assert b"abc" not in Path("experiments/effect/journal.sqlite").read_bytes()
