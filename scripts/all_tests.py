@@ -59,8 +59,8 @@ def parts() -> dict[str, list[str]]:
     commands = {CHECKS: ["bash", CHECKS]}
     for path in sorted(Path("tests").rglob("test_*.py")):
         name = "/".join(path.parts[: min(2, len(path.parts) - 1)])
-        # They would write to one cache all at once.
-        commands.setdefault(name, [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]).append(str(path))
+        # Unbuffered, for a pytest that is killed to have said where it was; without the cache, which all would write to at once.
+        commands.setdefault(name, [sys.executable, "-u", "-m", "pytest", "-p", "no:cacheprovider"]).append(str(path))
     return dict(sorted(commands.items(), key=lambda part: LONG.index(part[0]) if part[0] in LONG else len(LONG)))
 
 

@@ -52,6 +52,7 @@ def test_what_failed_is_named_and_shown(tmp_path: Path) -> None:
 def test_a_pytest_that_dies_is_a_failure(tmp_path: Path, status: int) -> None:
     found = run(tmp_path, {"tests/a/test_a.py": DIES.format(status), "tests/b/test_b.py": GOOD})
     assert (found[0], found[2]) == (1, [f"FAILED tests/a: it ended with {status}", "1 passed"])
+    assert "\ntests/a/test_a.py " in found[1]
 
 
 @pytest.mark.parametrize(
