@@ -6,6 +6,7 @@ What a part said is printed whole when it ends; the last line is that of one pyt
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import subprocess
@@ -20,8 +21,10 @@ from pathlib import Path
 
 SIDE_BY_SIDE = 3
 CHECKS = "scripts/check.sh"
-LONG = ("tests/faults", "tests/e2e", CHECKS, "tests")
-"""What takes longest begins first, so that it is not alone in the end."""
+MOST_FILES = 9
+"""In one part, so that no process has many left when the others have none."""
+LONG = ("tests/faults", "tests/e2e", "tests", "tests/engine")
+"""What takes longest begins first, for the same reason."""
 WORDS = ("failed", "passed", "skipped", "deselected", "xfailed", "xpassed", "warning", "error")
 """What pytest counts, in the order of its closing line."""
 PLURAL = ("warning", "error")
@@ -41,10 +44,10 @@ class Outcome:
 
     def take(self, name: str, status: int, said: str) -> None:
         """Add a part that ended. A pytest without its closing line died in a test, whatever its status."""
-        closing = re.search(r"^=+ (.+) in [\d.]+s.* =+$", said.rstrip().rpartition("\n")[2])
-        if closing is not None:
-            self.counts.update({word.removesuffix("s"): int(count) for count, word in re.findall(r"(\d+) ([a-z]+)", closing[1])})
-        if status or (closing is None and name != CHECKS):
+        closing = re.findall(r"^=+ (.+) in [\d.]+s.* =+$", said, re.MULTILINE)[-1:]
+        for count, word in re.findall(r"(\d+) ([a-z]+)", "".join(closing)):
+            self.counts[word.removesuffix("s")] += int(count)
+        if status or not (closing or name == CHECKS):
             self.failed += re.findall(r"^(?:FAILED|ERROR) .+$", said, re.MULTILINE) or [f"FAILED {name}: it ended with {status}"]
 
     def closing(self, seconds: float) -> str:
@@ -55,13 +58,20 @@ class Outcome:
 
 
 def parts() -> dict[str, list[str]]:
-    """Return the command of each part by its name: the checks, and each folder of `tests` with the files that stand in none."""
-    commands = {CHECKS: ["bash", CHECKS]}
+    """Return the command of each part by its name: the checks, and a few files each of one folder of `tests`, or of `tests` itself."""
+    folders: dict[str, list[str]] = {}
     for path in sorted(Path("tests").rglob("test_*.py")):
-        name = "/".join(path.parts[: min(2, len(path.parts) - 1)])
-        # Unbuffered, for a pytest that is killed to have said where it was; without the cache, which all would write to at once.
-        commands.setdefault(name, [sys.executable, "-u", "-m", "pytest", "-p", "no:cacheprovider"]).append(str(path))
-    return dict(sorted(commands.items(), key=lambda part: LONG.index(part[0]) if part[0] in LONG else len(LONG)))
+        folders.setdefault("/".join(path.parts[: min(2, len(path.parts) - 1)]), []).append(str(path))
+    # Unbuffered, for a pytest that is killed to have said where it was; without the cache, which all would write to at once.
+    pytest = [sys.executable, "-u", "-m", "pytest", "-p", "no:cacheprovider"]
+    commands = {CHECKS: ["bash", CHECKS]}
+    for folder in sorted(folders, key=lambda name: (LONG.index(name) if name in LONG else len(LONG), name)):
+        files = folders[folder]
+        count = math.ceil(len(files) / MOST_FILES)
+        for number in range(count):
+            name = f"{folder} ({number + 1} of {count})" if count > 1 else folder
+            commands[name] = [*pytest, *files[number::count]]
+    return commands
 
 
 def run(name: str, command: list[str]) -> tuple[str, int, str]:

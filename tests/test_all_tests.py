@@ -12,6 +12,7 @@ import pytest
 
 SCRIPT = Path(__file__).parent.parent / "scripts/all_tests.py"
 GOOD = "def test_good(): pass\n"
+LOUD = "import atexit\natexit.register(print, 'the last word')\n"
 SKIPPED = "import pytest\n@pytest.mark.skip\ndef test_skipped(): pass\n"
 TWO_BAD = "def test_bad(): print('what it said'); assert 0\ndef test_worse(): assert 0\n"
 SETUP = "import pytest\n@pytest.fixture\ndef broken(): assert 0\ndef test_set_up(broken): pass\n"
@@ -35,7 +36,7 @@ def run(folder: Path, tests: dict[str, str], checks: str = "echo checked") -> tu
 def test_everything_is_counted_once(tmp_path: Path) -> None:
     status, said, last = run(
         tmp_path,
-        {"tests/test_top.py": GOOD, "tests/a/test_a.py": GOOD, "tests/a/deep/test_deep.py": GOOD, "tests/b/test_b.py": GOOD + SKIPPED},
+        {"tests/test_top.py": GOOD, "tests/a/test_a.py": LOUD + GOOD, "tests/a/deep/test_deep.py": GOOD, "tests/b/test_b.py": GOOD + SKIPPED},
     )
     assert (status, last) == (0, ["4 passed, 1 skipped"])
     assert "\nchecked\n" in said
@@ -46,6 +47,12 @@ def test_what_failed_is_named_and_shown(tmp_path: Path) -> None:
     named = ["ERROR tests/b/test_b.py::test_set_up - assert 0", *(f"FAILED tests/a/test_a.py::test_{name} - assert 0" for name in ("bad", "worse"))]
     assert (status, sorted(last[:-1]), last[-1]) == (1, named, "2 failed, 1 passed, 1 error")
     assert "what it said" in said
+
+
+def test_a_folder_of_many_files_is_more_than_one_part(tmp_path: Path) -> None:
+    status, said, last = run(tmp_path, {f"tests/a/test_{number}.py": GOOD for number in range(19)})
+    assert (status, last) == (0, ["19 passed"])
+    assert said.count("\n== tests/a (3 of 3)\n") == 1
 
 
 @pytest.mark.parametrize("status", [0, 7])
