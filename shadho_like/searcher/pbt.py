@@ -181,7 +181,7 @@ class PopulationBasedTraining(BuiltInMethod):
 
     def _next_round(self) -> list[Operation]:
         """Replace the worst members by copies of the best, or end the search after the last round."""
-        ranked = [number for _, number in sorted(self._results, key=lambda result: result[0])]
+        ranked = [number for _, number in sorted(self._results)]
         self._round += 1
         if not ranked or self._round == self._num_rounds:
             self._members.clear()

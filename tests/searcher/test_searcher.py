@@ -9,12 +9,14 @@ from itertools import product
 from typing import Any
 
 import pytest
-from searcher.play import ERROR, Play, any_order, made
+from hypothesis import given
+from hypothesis import strategies as st
+from searcher.play import ERROR, Play, adversary, any_order, made
 from searcher.test_async_halving import by_number
 
 from shadho_like import rand, searcher, spaces
 from shadho_like.errors import OptionError
-from shadho_like.operations import Close, Create, ValidateAfter
+from shadho_like.operations import Close, Create, Operation, ValidateAfter
 from shadho_like.searcher.random import RandomSearch
 from shadho_like.searcher.samplers import Observed
 from shadho_like.space import Space
@@ -160,6 +162,18 @@ def test_pbt_with_fewer_slots_than_members_waits_for_all_of_a_round() -> None:
 
     play.to_the_end(outcome, any_order(5))
     assert lengths == [1] * 7 + [2] * 7
+
+
+@given(seeds=st.tuples(st.integers(0, 99), st.integers(0, 99)), ties=st.integers(1, 5), slots=st.integers(1, 8))
+def test_pbt_is_the_same_in_whatever_order_members_answer(seeds: tuple[int, int], ties: int, slots: int) -> None:
+    """Also where members are equally good."""
+
+    def searched(order: int) -> list[Operation]:
+        play = Play(made("pbt", {"x": rand.uniform(0, 1)}, population_size=8, num_rounds=3, max_concurrent_trials=slots))
+        play.to_the_end(adversary(seeds[0], invalid=0.0, ties=ties), any_order(order))
+        return [operation for turn in play.turns for operation in turn.operations if isinstance(operation, Create | Close)]
+
+    assert searched(seeds[1]) == searched(seeds[1] + 1)
 
 
 def test_pbt_replaces_members_that_failed_and_ends_where_none_is_left() -> None:
