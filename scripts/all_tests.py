@@ -76,7 +76,7 @@ def parts() -> dict[str, list[str]]:
 
 def run(name: str, command: list[str]) -> tuple[str, int, str]:
     """Run a part; return its name, its exit status and what it said."""
-    print(f"== {name} begins", flush=True)
+    print(f"== {name} begins\n", end="", flush=True)
     # Not to a pipe, which a process that outlives the part would keep open.
     with tempfile.TemporaryFile() as output:
         status = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT).returncode
@@ -92,7 +92,7 @@ def main() -> int:
         try:
             for ended in as_completed([pool.submit(run, name, command) for name, command in parts().items()]):
                 name, status, said = ended.result()
-                print(f"== {name}\n{said}", flush=True)
+                print(f"== {name}\n{said}\n", end="", flush=True)
                 outcome.take(name, status, said)
         except KeyboardInterrupt:
             # Those that run have got the Ctrl-C too.
