@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
-# Makes .venv, installs what the tests need, and runs everything that must hold: scripts/check.sh, then pytest, which gets the
-# arguments and has the last line.
+# Makes .venv, installs what the tests need, and runs everything that must hold: scripts/check.sh and all tests, side by side
+# (scripts/all_tests.py). With arguments it runs scripts/check.sh, then pytest, which gets them. pytest has the last line.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/environment.sh
-make_environment dev ".[dev]" || exit 1
-# The extra `dev` leaves it out: with what it draws in from PyPI it may take gigabytes.
-if [ -n "${CI:-}" ] && ! .venv/bin/python -c 'import scipy, torch' 2>/dev/null; then
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check scipy torch==2.13.0 || exit 1
-fi
+
+install_packages() {
+    make_environment dev ".[dev]" || return 1
+    # The extra `dev` leaves it out: with what it draws in from PyPI it may take gigabytes.
+    if [ -n "${CI:-}" ] && ! .venv/bin/python -c 'import scipy, torch' 2>/dev/null; then
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check scipy torch==2.13.0
+    fi
+}
 
 has_work_queue() {
     command -v work_queue_worker >/dev/null || return 1
@@ -44,12 +47,22 @@ need() {
     "$check" || echo "$name is not installed, so its tests cannot run. Debian, Ubuntu: apt-get install $*" >&2
 }
 
-need has_work_queue "Work Queue" coop-computing-tools python3-workqueue
-has_work_queue || echo "elsewhere: conda install -c conda-forge ndcctools" >&2
-need has_slurm Slurm slurm-wlm
-need has_grid_engine "Grid Engine" gridengine-master gridengine-exec gridengine-client
-need has_chromium Chromium chromium chromium-driver
+install_programs() {
+    need has_work_queue "Work Queue" coop-computing-tools python3-workqueue
+    has_work_queue || echo "elsewhere: conda install -c conda-forge ndcctools" >&2
+    need has_slurm Slurm slurm-wlm
+    need has_grid_engine "Grid Engine" gridengine-master gridengine-exec gridengine-client
+    need has_chromium Chromium chromium chromium-driver
+}
 
+install_programs &
+install_packages
+installed=$?
+wait
+[ $installed -eq 0 ] || exit 1
+if [ $# -eq 0 ]; then
+    exec .venv/bin/python scripts/all_tests.py
+fi
 bash scripts/check.sh
 checked=$?
 echo "== pytest"

@@ -60,7 +60,6 @@ def test_a_part_that_does_not_exist() -> None:
     assert (done.returncode, done.stderr) == (2, "there is no part 'lokal', only local, grown, workqueue\n")
 
 
-@pytest.mark.timeout(120)
 def test_overhead_prints_a_table() -> None:
     done = subprocess.run([sys.executable, OVERHEAD, "grown"], capture_output=True, text=True, check=False)
     assert done.returncode in {0, 1}, done.stderr
@@ -150,7 +149,6 @@ def test_the_benchmark_of_binary_search_prints_a_table() -> None:
     assert "| 16 slots, lognormal run times |" in done.stdout
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("script", "arguments", "row"),
     [("faults", ["1", "2"], "| shadho_like "), ("recovery", ["500", "8"], "| a checkpoint of 8 MB, to a plain copy of it ")],

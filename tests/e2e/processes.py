@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, ItemsView, Iterator, Sequence
@@ -37,6 +39,16 @@ def until(true: Callable[[], bool], what: str, process: subprocess.Popen[str] | 
             said = process.communicate()[0]
             assert true(), f"it ended with {process.returncode} before {what}:\n{said}"
         time.sleep(0.02)
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody listens on now; none is among those that the system deals out, for a test beside this one to get it."""
+    free: set[int] = set()
+    while len(free) < count:
+        port = random.randrange(10_000, 30_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            free.add(port)
+    return list(free)
 
 
 @contextmanager

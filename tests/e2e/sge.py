@@ -8,13 +8,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from e2e.processes import Environment, until
+from e2e.processes import Environment, free_ports, until
 from parts import lack
 
 # Debian's programs and, beside them, the texts from which a first configuration is made.
@@ -96,12 +95,9 @@ def running_sge(root: Path, environment: Environment) -> Iterator[Environment]:
     """Have a Grid Engine; yield the environment in which its commands find it, and end it with every job in the end."""
     with suppress(FileExistsError):
         root.mkdir()
-    ports = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     names = ("SGE_QMASTER_PORT", "SGE_EXECD_PORT")
     env = {**environment, "SGE_ROOT": str(root), "SGE_CELL": "default", "SGE_ND": "1"}
-    for name, port in zip(names, ports, strict=True):
-        env[name] = str(port.getsockname()[1])
-        port.close()
+    env |= {name: str(port) for name, port in zip(names, free_ports(2), strict=True)}
     holder = subprocess.Popen(["unshare", "--uts", "sh", "-c", "hostname localhost && echo && exec sleep infinity"], stdout=subprocess.PIPE)
     assert holder.stdout is not None
     holder.stdout.readline()

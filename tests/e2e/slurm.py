@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from e2e.processes import Environment, until
+from e2e.processes import Environment, free_ports, until
 from parts import lack
 
 _PROGRAMS = ("slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol")
@@ -62,7 +61,7 @@ class Slurm:
 
     def start(self) -> None:
         """Start the daemons, and return when the node takes jobs."""
-        controller, node = _free_ports(2)
+        controller, node = free_ports(2)
         for name in ("state", "spool"):
             (self._folder / name).mkdir()
         for index in range(2):
@@ -116,12 +115,3 @@ def running_slurm(folder: Path, environment: Environment) -> Iterator[Slurm]:
         for daemon in reversed(slurm.daemons):
             daemon.send_signal(signal.SIGTERM)
             daemon.wait()
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on now."""
-    with_ports = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in with_ports]
-    for each in with_ports:
-        each.close()
-    return ports

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import shadho_rendezvous
-from e2e.processes import Environment, running
+from e2e.processes import Environment, free_ports, running
 
 from shadho_like.result import Result
 
@@ -35,7 +34,7 @@ def objective(params):
     return {"loss": 1, "seen": os.environ["CUDA_VISIBLE_DEVICES"], "from": began, "to": time.time_ns()}
 
 if __name__ == "__main__":
-    opt = Shadho(KIND, {"x": rand.uniform(0, 1)}, max_tasks=12, name="gpus", timeout=60)
+    opt = Shadho(KIND, {"x": rand.uniform(0, 1)}, max_tasks=12, name="gpus", timeout=None)
     opt.config.workqueue.name = "gpus"
     opt.config.workqueue.address = "127.0.0.1"
     for key, value in SETTINGS.items():
@@ -57,7 +56,7 @@ def searched(tmp_path: Path, environment: Environment) -> Searched:
     there["PATH"] = f"{program.parent}:{there['PATH']}"
 
     def search(kind: str, *options: str, stock: tuple[str, ...] = (), visible: str | None = None, **settings: object) -> tuple[Seen, str]:
-        port = free_port()
+        [port] = free_ports(1)
         text = DRIVER.replace("KIND", kind).replace("SETTINGS", repr({**settings, "port": port}))
         (tmp_path / "driver.py").write_text(text, encoding="utf-8")
         limits = ["--cores", "8", "--memory", "1000", "--disk", "1000"]
@@ -77,12 +76,6 @@ def searched(tmp_path: Path, environment: Environment) -> Searched:
         return [(str(t.metrics["seen"]), float(str(t.metrics["from"])), float(str(t.metrics["to"]))) for t in result.trials], told
 
     return search
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def most_at_once(seen: Seen, device: str = "") -> int:

@@ -16,7 +16,7 @@ from parts import lack
 
 from shadho_like.result import Result
 
-pytestmark = [pytest.mark.usefixtures("work_queue_installed"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.usefixtures("work_queue_installed")]
 PORT = 9100
 DRIVER = """
 import sys

@@ -210,7 +210,6 @@ def test_what_ignores_the_wish_is_killed_in_time(tmp_path: Path, environment: En
 
 
 @pytest.mark.usefixtures("work_queue_installed")
-@pytest.mark.timeout(180)
 def test_slices_make_the_pause_on_work_queue(tmp_path: Path, environment: Environment, gate: Path) -> None:
     write(tmp_path, gate, options=", slice='3 units'", more="opt.config.workqueue.name = 'paused'")
     with (

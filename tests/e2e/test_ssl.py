@@ -16,7 +16,7 @@ from shadho_like.result import Result
 
 DRIVER = """
 from shadho_like import Shadho, rand
-opt = Shadho("echo 1 > performance.out; echo '{\\"loss\\": 1}' > result.json", {"x": rand.uniform(0, 1)}, max_tasks=5, name="secret", timeout=60)
+opt = Shadho("echo 1 > performance.out; echo '{\\"loss\\": 1}' > result.json", {"x": rand.uniform(0, 1)}, max_tasks=5, name="secret", timeout=None)
 opt.config.workqueue.name = "secret"
 opt.config.workqueue.address = "127.0.0.1"
 opt.config.workqueue.ssl = True

@@ -128,7 +128,6 @@ def lose_power(place: Place, synced: list[str]) -> None:
             os.truncate(path, path.stat().st_size // 2)
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("travels", [False, True], ids=["shared", "archive"])
 @pytest.mark.parametrize("power", [False, True], ids=["killed", "power"])
 def test_killed_at_any_call_it_leaves_the_checkpoint_before_or_the_new_one(

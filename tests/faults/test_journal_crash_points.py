@@ -93,7 +93,6 @@ def frequent_snapshots(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shadho_like.experiment._CHARACTERS_PER_TURN", 10**9)
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("local", [True, False], ids=["wal", "rollback"])
 def test_cut_at_any_write_it_holds_all_that_was_confirmed(
     local: bool, ledger: Ledger, quick_folder: Path, monkeypatch: pytest.MonkeyPatch

@@ -175,7 +175,6 @@ def abroad_target(cluster: Cluster, target: str, which: int, catalog: subprocess
     return found[0]
 
 
-@pytest.mark.timeout(600)
 def test_a_second_driver_on_the_directory_is_refused_and_changes_nothing(
     made: Callable[..., Cluster], undisturbed: Callable[[int], promises.Told], ledger: Ledger, tmp_path: Path
 ) -> None:
@@ -198,7 +197,6 @@ def test_a_second_driver_on_the_directory_is_refused_and_changes_nothing(
     cluster.check_end(expected)
 
 
-@pytest.mark.timeout(600)
 def test_a_clock_that_is_set_an_hour_back_changes_nothing(
     made: Callable[..., Cluster], undisturbed: Callable[[int], promises.Told], ledger: Ledger
 ) -> None:

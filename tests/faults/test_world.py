@@ -90,7 +90,6 @@ def start_worker(cluster: Cluster, *before: str) -> subprocess.Popen[bytes]:
     return cluster.start(*before, *command, log="worker.log")
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("engine", ["local", "workqueue"])
 def test_results_that_are_none_fail_their_own_trials(
     engine: str, made: Callable[..., Cluster], ledger: Ledger, request: pytest.FixtureRequest
@@ -115,7 +114,6 @@ def test_results_that_are_none_fail_their_own_trials(
     cluster.check_end(promises.told(cluster.directory))
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.usefixtures("root_needed")
 @pytest.mark.parametrize("engine", ["local", "workqueue"])
 def test_a_disk_that_fills_up_ends_the_driver_and_costs_no_trial(
@@ -155,7 +153,6 @@ def fill(file: Any) -> None:
                 break
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.usefixtures("work_queue_installed", "root_needed")
 def test_a_workers_disk_that_is_full_costs_no_trial(made: Callable[..., Cluster], tmp_path: Path, ledger: Ledger) -> None:
     expected = undisturbed(made, 30)
@@ -199,7 +196,6 @@ def far_away(name: str) -> Iterator[tuple[str, Callable[[str], None]]]:
         ip("netns", "del", name)
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.usefixtures("work_queue_installed", "root_needed")
 def test_a_network_that_is_cut_and_restored(made: Callable[..., Cluster], ledger: Ledger) -> None:
     """Cut for a moment, nothing is lost; cut for good, the worker's trials run again elsewhere within the time that is promised."""
