@@ -21,7 +21,7 @@ from shadho_like.paths import ExperimentPaths
 from shadho_like.resources import Resources
 from shadho_like.trial import Attempt, AttemptId, Failure, FailureKind, Hyperparameters, Outcome, Success
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 def attempt(trial: int, number: int = 1, hparams: Hyperparameters | None = None) -> Attempt:

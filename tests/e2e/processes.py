@@ -14,7 +14,7 @@ from pathlib import Path
 from shadho_like.errors import JournalError
 from shadho_like.journal import JournalReader
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 Environment = dict[str, str]
 
 
