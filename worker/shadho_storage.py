@@ -116,7 +116,11 @@ class Checkpoints:
                 where = f"the checkpoint storage {self._root} is not there on {socket.gethostname()}"
                 raise CheckpointError(f"{where}: mount it there, or have checkpoints travel with checkpoint_storage={{'type': 'transfer'}}")
             os.mkdir(self._root)
-        os.makedirs(folder)
+        trial = os.path.dirname(folder)
+        if not os.path.isdir(trial):
+            os.makedirs(trial, exist_ok=True)
+            shadho_checkpoint.sync(self._root)
+        os.mkdir(folder)
 
     def _is_own_root(self) -> bool:
         """Whether the checkpoints' folder lies in this very trial's, or is one that a script made outside of any."""
