@@ -55,9 +55,15 @@ def in_fresh_process(function: Callable[..., T], *arguments: Any) -> T:
 
 
 def side_by_side(rounds: int, *measures: Callable[[], float]) -> list[float]:
-    """Return the median of each measure over some rounds, in each of which all are taken, one after the other."""
-    taken = [[measure() for measure in measures] for _ in range(rounds)]
-    return [statistics.median(values) for values in zip(*taken, strict=True)]
+    """Return the median of each measure over some rounds, in each of which all are taken, one after the other.
+
+    Every other round goes backwards: what one leaves behind, in the disk's cache or in the processor's heat, burdens all alike.
+    """
+    taken: list[list[float]] = [[] for _ in measures]
+    for number in range(rounds):
+        for values, measure in list(zip(taken, measures, strict=True))[:: -1 if number % 2 else 1]:
+            values.append(measure())
+    return list(map(statistics.median, taken))
 
 
 def machine() -> str:

@@ -30,7 +30,7 @@ from shadho_like.trial import TrialState
 
 HERE = Path(__file__).parent
 STEP_S, LENGTH = 0.2, 20
-ROUNDS = 3
+ROUNDS = 8
 
 
 def grown_and_killed(directory: Path, trials: int) -> None:
