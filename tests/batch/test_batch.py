@@ -120,9 +120,12 @@ def test_scripts_are_shell(name: str, job: WorkerJob, tmp_path: Path) -> None:
 def test_only_the_shell_answers_the_signal_to_the_whole_job(name: str, tmp_path: Path) -> None:
     """The worker gets SIGTERM, and its exit status is the job's."""
     worker = tmp_path / "wq worker"
+    word, bit = ("USR2", 0x800) if name == "sge" else ("USR1", 0x200)
+    # The signal comes when the job's shell catches it, which is after it has started the worker.
+    caught = f"$((0x$(grep SigCgt /proc/$PPID/status | tail -c 9) & {bit}))"
     worker.write_text(
-        f"#!/bin/sh\ntrap 'echo drained >> {tmp_path}/said; exit 143' TERM\n"
-        f'case " $* " in *" -M my digits "*) kill -{"USR2" if name == "sge" else "USR1"} 0 ;; esac\nwhile :; do sleep 0.1; done\n'
+        f"#!/bin/sh\ntrap 'echo drained >> {tmp_path}/said; exit 143' TERM\nwhile [ {caught} = 0 ]; do sleep 0.01; done\n"
+        f'case " $* " in *" -M my digits "*) kill -{word} 0 ;; esac\nwhile :; do sleep 0.1; done\n'
     )
     worker.chmod(0o755)
     script = workers.system_of(name).script(replace(JOB, worker=str(worker)))
