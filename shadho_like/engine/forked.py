@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import math
 import os
 import resource
 import select
@@ -20,9 +21,11 @@ from typing import NoReturn
 
 import shadho_zygote
 
+from shadho_like.engine.processes import opened_process
+
 _KNOWN_TO_BREAK = ("grpc", "jax", "tensorflow")
 _PATIENCE_S = 5.0
-_POLL_S = 0.01
+_LOOK_S, _POLL_S = 60.0, 0.01
 _MOST_DESCRIPTORS = 65536
 
 
@@ -69,11 +72,19 @@ class ForkedProcess:
         Raises:
             subprocess.TimeoutExpired: it takes too long.
         """
-        give_up_s = time.monotonic() + (float("inf") if timeout is None else timeout)
-        while (status := self.poll()) is None:
-            if time.monotonic() >= give_up_s:
-                raise subprocess.TimeoutExpired("a copy of this process", timeout or 0)
-            time.sleep(_POLL_S)
+        give_up_s = time.monotonic() + (math.inf if timeout is None else timeout)
+        opened, end = opened_process(self.pid), select.poll()
+        try:
+            for descriptor in opened:
+                end.register(descriptor, select.POLLIN)
+            while (status := self.poll()) is None:
+                left_s = give_up_s - time.monotonic()
+                if left_s <= 0:
+                    raise subprocess.TimeoutExpired("a copy of this process", timeout or 0)
+                end.poll(1000 * min(left_s, _LOOK_S if opened else _POLL_S))
+        finally:
+            for descriptor in opened:
+                os.close(descriptor)
         return status
 
     def kill(self) -> None:

@@ -106,6 +106,13 @@ def _stat(path: Path) -> list[str]:
     return []
 
 
+def opened_process(pid: int) -> list[int]:
+    """Return a descriptor that is readable when a process has ended, where the system has such."""
+    with suppress(OSError, AttributeError):
+        return [os.pidfd_open(pid)]
+    return []
+
+
 def oom_kills() -> int:
     """Return how many processes this machine has killed for want of memory since it started; 0 where it does not say."""
     try:

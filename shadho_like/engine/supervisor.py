@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 
 from shadho_like.engine.keeper import Become, Link, execute, keep
 from shadho_like.engine.orders import Orders, send
-from shadho_like.engine.processes import adopt_orphans, kill_children
+from shadho_like.engine.processes import adopt_orphans, kill_children, opened_process
 
 _READ_BYTES = 1024 * 1024
 
@@ -75,7 +75,7 @@ class Supervisor:
         self._remover, self._remover_pid = self._start_remover()
         self._hearing, self._saying = os.pipe()
         self._wake, self._waking = os.pipe()
-        self._driver = _opened_process(os.getppid())
+        self._driver = opened_process(os.getppid())
 
     def serve(self) -> None:
         """Work until the driver closes its end or is gone."""
@@ -240,10 +240,3 @@ def remove_folder(folder: Path) -> None:
     except (OSError, RecursionError):
         for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
             subprocess.run([*command, "--", str(folder)], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-
-
-def _opened_process(pid: int) -> list[int]:
-    """Return a descriptor that is readable when a process has ended, where the system has such."""
-    with suppress(OSError, AttributeError):
-        return [os.pidfd_open(pid)]
-    return []
