@@ -10,11 +10,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import chromium
 import numpy as np
 import pytest
 from hardware import bound_per_hour, runs
 from measure import Ratio, in_fresh_process, side_by_side
-from parts import need
+from parts import lack, need
 from problems import PROBLEMS
 from samplers import Compared, chance_of_losing, missing
 from samplers import ours as best_of_ours
@@ -133,6 +134,15 @@ def test_the_runners_benchmark_says_what_it_needs() -> None:
         done = subprocess.run([sys.executable, OVERHEAD.with_name("runner.py"), "binary"], capture_output=True, text=True, check=False)
         said = "gpusweep is missing: pip install --no-deps gpusweep pydrafig && pip install pandas\n"
         assert (done.returncode, done.stderr) == (2, said)
+
+
+def test_a_dashboard_of_few_trials_is_measured() -> None:
+    need("optuna", "optuna_dashboard")
+    if reason := chromium.missing():
+        lack(reason)
+    done = subprocess.run([sys.executable, OVERHEAD.with_name("dashboard.py"), "600"], capture_output=True, text=True, check=False)
+    assert done.returncode in {0, 1}, done.stderr
+    assert "draw the study, to drawing one of 500" in done.stdout
 
 
 @pytest.mark.parametrize("script", ["asha", "samplers"])

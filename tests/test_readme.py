@@ -26,6 +26,7 @@ COMMANDS = {
     "pip install .": ("tests/test_house.py", "def test_pip_install"),
     "python scripts/benchmark/asha.py": ("tests/test_benchmarks.py", '["asha", "samplers"]'),
     "python scripts/benchmark/binary.py": ("tests/test_benchmarks.py", 'with_name("binary.py")'),
+    "python scripts/benchmark/dashboard.py": ("tests/test_benchmarks.py", 'with_name("dashboard.py")'),
     "python scripts/benchmark/faults.py": ("tests/test_benchmarks.py", '("faults", ["1", "2"]'),
     "python scripts/benchmark/hardware.py": ("tests/test_benchmarks.py", 'with_name("hardware.py")'),
     "python scripts/benchmark/overhead.py": ("tests/test_benchmarks.py", "scripts/benchmark/overhead.py"),
