@@ -41,7 +41,7 @@ class PauseKey:
         self._before: Any = None
 
     def __enter__(self) -> PauseKey:
-        if os.isatty(_INPUT) and os.isatty(_OUTPUT):
+        if os.isatty(_INPUT) and os.isatty(_OUTPUT) and hasattr(select, "epoll"):
             self._poll = select.epoll()
             self._poll.register(self._wake_fd, select.EPOLLIN)
             self.fd = self._poll.fileno()
@@ -82,7 +82,11 @@ class PauseKey:
     def _listen(self) -> None:
         assert self._poll is not None
         with suppress(OSError, termios.error), _never_stopped():
-            self._settings = self._settings or termios.tcgetattr(_INPUT)
+            found = termios.tcgetattr(_INPUT)
+            if self._settings is None and not found[_LOCAL_FLAGS] & (termios.ICANON | termios.ECHO):
+                # Another one listens to keys here, and will give the terminal back.
+                return
+            self._settings = self._settings or found
             # Keys come one by one and unseen; Ctrl-C and Ctrl-Z are signals as ever.
             settings = self._settings.copy()
             settings[_LOCAL_FLAGS] &= ~(termios.ICANON | termios.ECHO)

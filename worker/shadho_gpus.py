@@ -118,8 +118,10 @@ def _is_there(name: str, cards: Sequence[Gpu]) -> bool:
     divided = any(card.parts for card in cards)
     if name.isdecimal():
         return divided or int(name) < len(cards)
-    # Older drivers named a part by its card and two numbers.
-    return name.startswith("MIG-GPU-") or any(gpu.uuid.startswith(name) or not gpu.uuid for card in cards for gpu in (card, *card.parts))
+    # Older drivers named a part by its card and two numbers, and not everything that lists the cards lists their parts.
+    if name.startswith("MIG-GPU-" if divided else "MIG-"):
+        return True
+    return any(gpu.uuid.startswith(name) or not gpu.uuid for card in cards for gpu in (card, *card.parts))
 
 
 def _known(name: str, cards: Sequence[Gpu]) -> Gpu:

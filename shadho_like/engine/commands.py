@@ -27,6 +27,8 @@ from shadho_like.events import AttemptStarted
 from shadho_like.trial import Attempt, AttemptId, Failure, FailureKind
 
 _MIB = 1024 * 1024
+# It may be infinite, which torchrun does not take.
+_LONGEST_PATIENCE_S = 10**9
 
 
 @dataclass(slots=True)
@@ -116,7 +118,7 @@ class CommandSlots(Slots):
         given = self.launch.environment
         modules = os.pathsep.join(filter(None, (str(folder), given.get("PYTHONPATH", os.environ.get("PYTHONPATH")))))
         # torchrun passes SIGTERM on, and kills its processes after a time of its own, which is 30 s if nothing is said.
-        patience = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(math.ceil(self.launch.preemption_timeout_s))}
+        patience = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(math.ceil(min(self.launch.preemption_timeout_s, _LONGEST_PATIENCE_S)))}
         return {**patience, **given, "PATH": self._path, "PYTHONPATH": modules, "PYTHONUNBUFFERED": "1"}
 
     def cancel(self, attempts: frozenset[AttemptId]) -> None:

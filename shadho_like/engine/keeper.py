@@ -105,13 +105,14 @@ class Keeper:
         """Run tasks until SIGTERM, or the supervisor is gone."""
         coming: Sequence[tuple[dict[str, Any], Sequence[int]]] = [({"run": task}, descriptors)]
         while not self._ends:
-            for order, files in coming:
-                # Any other order is about a task that has ended.
+            for place, (order, files) in enumerate(coming):
+                # Any other order is about a task that has ended, or came together with its task.
                 if "run" in order:
-                    send_report(self._link.reports, self._run(order["run"], files))
+                    send_report(self._link.reports, self._run(order["run"], files, [later for later, _ in coming[place + 1 :]]))
             coming = [] if self._ends else self._wait(None)
 
-    def _run(self, task: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
+    def _run(self, task: dict[str, Any], descriptors: Sequence[int], orders: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Run a task, of which these orders have come already; return the report."""
         kills_before = oom_kills()
         # Sent to the new process, it would else be told to this one, whose pipe for signals both have at first.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -124,15 +125,20 @@ class Keeper:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         for descriptor in descriptors:
             os.close(descriptor)
-        status, over_disk, peak = self._watch(pid, task)
+        status, over_disk, peak = self._watch(pid, task, orders)
         peak = max(peak, end_family(pid))
         with suppress(BlockingIOError):
             return {"broken": task["id"], "reason": os.read(self._troubles, _READ_BYTES).decode(errors="replace")}
         oom = status != 0 and oom_kills() > kills_before
         return {"ended": task["id"], "status": status, "over_disk": over_disk, "oom": oom, "peak": peak}
 
-    def _watch(self, pid: int, task: dict[str, Any]) -> tuple[int | None, bool, int]:
+    def _watch(self, pid: int, task: dict[str, Any], orders: Sequence[dict[str, Any]]) -> tuple[int | None, bool, int]:
         """Wait for the program's end, the order to end it, SIGTERM or too large a folder.
+
+        Args:
+            pid: the program.
+            task: what it is.
+            orders: about it, that have come.
 
         Returns:
             Its status (None if it did not end by itself), whether its folder is too large, and the most memory that was seen.
@@ -144,16 +150,16 @@ class Keeper:
             peak = max(peak, most)
             if status is not None:
                 return status, limit is not None and _is_over(task["folder"], limit), peak
+            if self._ends or any(_ends_task(order, task["id"], pid) for order in orders):
+                status, most = _reap(pid)
+                return status, False, max(peak, most)
             if limit is not None and time.monotonic() >= due_s:
                 began_s = time.monotonic()
                 if _is_over(task["folder"], limit):
                     return None, True, peak
                 pause_s = max(_MEASURE_S, _MEASURE_SHARE * (time.monotonic() - began_s))
                 due_s = time.monotonic() + pause_s
-            orders = self._wait(None if limit is None else max(0.0, due_s - time.monotonic()))
-            if self._ends or any(_ends_task(order, task["id"], pid) for order, _ in orders):
-                status, most = _reap(pid)
-                return status, False, max(peak, most)
+            orders = [order for order, _ in self._wait(None if limit is None else max(0.0, due_s - time.monotonic()))]
 
     def _wait(self, timeout_s: float | None) -> list[tuple[dict[str, Any], list[int]]]:
         """Sleep until a signal or an order comes, at most so long; return the orders."""

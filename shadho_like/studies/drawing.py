@@ -140,7 +140,7 @@ def with_curves(seen: Sequence[Seen], numbers: Sequence[int], metrics: Mapping[s
         ranked = _ranked([seen[number] for number in having], name, -1.0 if direction == "maximize" else 1.0)
         kept |= _best(list(ranked), 2 * most // 5 // len(metrics))
     rest = [number for number in having if number not in kept]
-    return {*kept, *rest[:: max(1, math.ceil(len(rest) / (most - len(kept))))]}
+    return {*kept, *rest[:: max(1, math.ceil(len(rest) / max(1, most - len(kept))))]}
 
 
 def _running_first(seen: Sequence[Seen], going: Sequence[int]) -> list[int]:

@@ -86,6 +86,19 @@ def test_an_order_that_comes_too_late_does_not_hit_the_next_task(supervision: Su
         assert (tmp_path / f"{number + 1}.log").read_text() == "whole\n"
 
 
+@pytest.mark.parametrize("order", ["end", "ask"])
+def test_an_order_that_comes_with_its_task_ends_it(supervision: Supervision, tmp_path: Path, order: str) -> None:
+    """A keeper that wakes up late finds both."""
+    keeper = keeper_of(supervision, tmp_path, 0)
+    os.kill(keeper, signal.SIGSTOP)
+    supervision.run(shell(1, tmp_path, "sleep 1000"))
+    getattr(supervision, order)(1)
+    supervision.run(shell(2, tmp_path, ":"))
+    assert ends(supervision)[2].status == 0
+    os.kill(keeper, signal.SIGCONT)
+    assert ends(supervision)[1].status != 0
+
+
 def test_an_idle_keeper_sleeps_and_holds_nothing_of_a_task(supervision: Supervision, tmp_path: Path) -> None:
     keeper = keeper_of(supervision, tmp_path, 0)
     files = sorted(os.listdir(f"/proc/{keeper}/fd"))

@@ -224,7 +224,7 @@ def test_amds_gpus_are_found_beside_a_program_that_finds_none(install: Install) 
 
 @pytest.mark.parametrize(
     ("listed", "names", "missing"),
-    [("0,7", ["0"], "7"), ("7,0", [], "7"), ("GPU-a", ["GPU-a"], None), ("1,GPU-zz,0", ["1"], "GPU-zz"), ("MIG-zz", [], "MIG-zz")],
+    [("0,7", ["0"], "7"), ("7,0", [], "7"), ("GPU-a", ["GPU-a"], None), ("1,GPU-zz,0", ["1"], "GPU-zz"), ("MIG-zz", ["MIG-zz"], None)],
 )
 def test_a_list_ends_at_the_first_gpu_that_is_not_there(install: Install, listed: str, names: list[str], missing: str | None) -> None:
     install("nvidia-smi", f"#!/bin/sh\ncat <<'E'\nGPU 0: {A100} (UUID: GPU-aa)\nGPU 1: {A100} (UUID: GPU-bb)\nE\n")
