@@ -296,7 +296,9 @@ def incoming(root: Path, trial: int, start_from: str | None = None, *, pack: boo
     """
     candidates = ids(root, trial)
     if not candidates and start_from is not None:
-        candidates = _up_to(root, start_from, parts) if (parts := parts_of(start_from)) else ids(root, int(start_from))
+        candidates = ids(root, int(start_from.partition(".")[0]))
+        if parts_of(start_from):
+            candidates = shadho_checkpoint.up_to(start_from, candidates)
     lost: list[tuple[str, str]] = []
     for checkpoint in candidates:
         directory = Path(shadho_checkpoint.folder_of(str(root), checkpoint))
@@ -309,11 +311,6 @@ def incoming(root: Path, trial: int, start_from: str | None = None, *, pack: boo
         except (CheckpointError, OSError, ValueError, KeyError, TypeError) as error:
             lost.append((checkpoint, str(error)))
     return Incoming(None, tuple(lost))
-
-
-def _up_to(root: Path, checkpoint: str, parts: tuple[int, int, int]) -> list[str]:
-    """Return a checkpoint's id, and those of its trial that are older, the newest first."""
-    return [checkpoint, *(each for each in ids(root, parts[0]) if (parts_of(each) or parts) < parts)]
 
 
 def _packed(root: Path, checkpoint: str, directory: Path) -> Path:

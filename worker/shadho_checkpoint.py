@@ -88,10 +88,10 @@ def ids(root: str, trial: int) -> list[str]:
     return [".".join(map(str, part)) for part in parts]
 
 
-def up_to(root: str, checkpoint: str) -> list[str]:
-    """Return a checkpoint's id, and those of the whole ones that its trial saved before it, the newest first."""
-    trial, *_ = latest = _numbers(checkpoint)
-    return [checkpoint, *(each for each in ids(root, trial) if _numbers(each) < latest)]
+def up_to(checkpoint: str, of_trial: list[str]) -> list[str]:
+    """Return a checkpoint's id, and those that its trial, which has these, saved before it, in the order in which they are given."""
+    latest = _numbers(checkpoint)
+    return [checkpoint, *(each for each in of_trial if _numbers(each) < latest)]
 
 
 def _numbers(checkpoint: str) -> list[int]:

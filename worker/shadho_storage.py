@@ -214,9 +214,8 @@ class Checkpoints:
     def _starting(self, start_from: str | None) -> list[str]:
         if start_from is None:
             return []
-        if ID.fullmatch(start_from):
-            return shadho_checkpoint.up_to(self._root, start_from)
-        return shadho_checkpoint.ids(self._root, int(start_from))
+        of_trial = shadho_checkpoint.ids(self._root, int(start_from.partition(".")[0]))
+        return shadho_checkpoint.up_to(start_from, of_trial) if ID.fullmatch(start_from) else of_trial
 
     def _unpack(self) -> list[str]:
         """Take out the checkpoint that came with the trial."""

@@ -34,7 +34,7 @@ def export(directory: Path, url: str, added: Callable[[int, int], None] = lambda
     Args:
         directory: the experiment's directory.
         url: the database, as Optuna takes it: `sqlite:///study.db`.
-        added: told from time to time how many trials were written, of how many.
+        added: told after each how many trials were written, of how many.
 
     Raises:
         JournalError: there is no experiment, or it cannot be read.

@@ -115,8 +115,9 @@ def _sqlite_file(url: str) -> Path | None:
     except (ArgumentError, ValueError):
         return None
     name = parsed.database
-    plain = parsed.get_backend_name() == "sqlite" and name is not None and name not in {"", ":memory:"} and not name.startswith("file:")
-    return Path(name) if plain and name is not None else None
+    if parsed.get_backend_name() != "sqlite" or not name or name == ":memory:" or name.startswith("file:"):
+        return None
+    return Path(name)
 
 
 def _shown(url: str) -> str:
