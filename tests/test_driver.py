@@ -132,9 +132,8 @@ opt.run()
 )
 def test_ctrl_c(tmp_path: Path, environment: Environment, *, drain: bool, signals: int, expected: str) -> None:
     """The first two trials are over at once; the next two wait for a file that comes only where they are to finish."""
-    gate, begun = tmp_path / "gate", tmp_path / "begun"
-    wait = f"n=$(ls {begun} | wc -l); mktemp {begun}/XXXXXX; while [ $n -ge 2 ] && ! [ -e {gate} ]; do sleep 0.05; done; echo 1 > result.json"
-    begun.mkdir()
+    gate, first, second = (tmp_path / name for name in ("gate", "first", "second"))
+    wait = f"mkdir {first} || mkdir {second} || while ! [ -e {gate} ]; do sleep 0.05; done; echo 1 > result.json"
     (tmp_path / "task.sh").write_text(wait)
     (tmp_path / "driver.py").write_text(SLOW.format(command=f"sh {tmp_path}/task.sh", drain=drain, timeout=100))
     with running(["python", "driver.py"], tmp_path, environment) as driver:
