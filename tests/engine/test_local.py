@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from contracts.engine_contract import PATIENCE_S, Driven, Pids, attempt, wait_gone
+from e2e.processes import until
 
 from shadho_like.engine.base import InputFile, Launch, OutputFile
 from shadho_like.engine.local import LocalEngine
@@ -252,6 +253,14 @@ class TestCommands:
         command = """python -c 'import sys; print(sys.prefix)'; echo 1 > result.json"""
         Driven(engine, replace(launch, command=command)).run(attempt(0))
         assert launch.paths.log(AttemptId(0, 1)).read_text().strip() == sys.prefix
+
+    def test_a_folder_makes_room_when_the_end_of_its_trial_is_kept(self, engine: LocalEngine, launch: Launch) -> None:
+        """That is when the engine is asked for more: a failure for want of room is not kept in the room that it leaves."""
+        Driven(engine, replace(launch, command="exit 3")).run(attempt(0))
+        [trash] = launch.paths.sandboxes.glob("trash-*")
+        assert (trash / "trial.json").is_file()
+        engine.wait(0.0)
+        until(lambda: not trash.exists(), "the end of the folder")
 
     def test_whatever_permissions_a_trial_sets_its_folder_goes(self, engine: LocalEngine, launch: Launch) -> None:
         command = "mkdir -p a/b; echo 1 > result.json; chmod 000 a/b a; exit 0"
