@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from e2e.processes import completed
+from parts import LONG
 
 from shadho_like.journal import JournalReader
 from shadho_like.result import Result
@@ -67,6 +68,7 @@ def test_sin_local(example: Callable[[str], Path], environment: Environment) -> 
     assert Result(folder / "experiments/sin").counts == {"COMPLETED": 5000}
 
 
+@LONG
 def test_svm_digits(example: Callable[[str], Path], environment: Environment) -> None:
     folder = example("svm_digits")
     run_driver(folder, environment)
@@ -98,6 +100,7 @@ def check_asha_digits(folder: Path) -> None:
     assert sum(epochs != 1 for epochs in reached_by_all) >= 10
 
 
+@LONG
 def test_asha_digits(example: Callable[[str], Path], environment: Environment) -> None:
     folder = example("asha_digits")
     run_driver(folder, environment)
@@ -113,6 +116,7 @@ def test_asha_digits(example: Callable[[str], Path], environment: Environment) -
     assert not (folder / f"experiments/asha_digits/checkpoints/{trial}/{checkpoint}").exists()
 
 
+@LONG
 @pytest.mark.usefixtures("work_queue_installed")
 def test_asha_digits_on_work_queue(example: Callable[[str], Path], environment: Environment) -> None:
     folder = example("asha_digits")

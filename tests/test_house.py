@@ -71,7 +71,7 @@ def test_quickstart(clone: Path, tmp_path: Path) -> None:
 def test_pip_install(clone: Path, tmp_path: Path) -> None:
     python = tmp_path / "venv/bin/python"
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
-    command = [python, "-m", "pip", "install", "-q", "."]
+    command = [str(python), "-m", "pip", "install", "-q", "."]
     done = subprocess.run(command, cwd=clone, env={**os.environ, **PATIENT}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     shutil.rmtree(clone)
