@@ -108,7 +108,7 @@ def gone(pid: int) -> bool:
 def test_a_search_is_found_by_its_rendezvous_file(
     home: Path, manager_python: str, start: Callable[[list[str]], subprocess.Popen[str]]
 ) -> None:
-    worker = start([*WORKER, "-M", "my search/1", "--cores", "1"])
+    worker = start([*WORKER, "-M", "my search/1", "--cores", "1", "--gpus", "0"])
     assert line(worker).startswith("wq_worker: looking for my search/1 in ")
     manager = start([manager_python, "-c", MANAGER, "echo done"])
     port = int(line(manager))
