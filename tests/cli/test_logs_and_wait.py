@@ -205,10 +205,13 @@ def test_the_exit_status_of_wait_says_how_it_ended() -> None:
     assert status_of("experiment", "wait", UNDER_WAY) == 5
 
 
-def test_limits_are_set_while_a_search_runs(tmp_path: Path, environment: Environment, gates: Path) -> None:
+def test_limits_are_set_while_a_search_runs(
+    tmp_path: Path, environment: Environment, gates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     search = tmp_path / "search"
+    monkeypatch.setattr("shadho_like.cli.steering._PATIENCE_S", 600.0)
     with gated(tmp_path, gates, environment) as driver:
-        said = shadho("experiment", "set", search, "max_trials=4", "max_slots=1")
+        said = CliRunner().invoke(cli, ["experiment", "set", str(search), "max_trials=4", "max_slots=1"])
         assert said.stdout == f"{search}: max_trials is 4 now\n{search}: max_slots is 1 now\n", said.stderr
         (gates / "0").touch()
         until(lambda: counts(search) >= {"COMPLETED": 1}.items(), "the end of a trial", driver)
