@@ -59,7 +59,7 @@ def has_everything(python: Path, elsewhere: Path) -> None:
 
 def test_quickstart(clone: Path, tmp_path: Path) -> None:
     for _ in range(2):
-        done = subprocess.run(["scripts/quickstart.sh"], cwd=clone, env={**os.environ, **PATIENT}, capture_output=True, text=True, check=False)
+        done = subprocess.run(["scripts/quickstart.sh"], cwd=clone, env={**PATIENT, **os.environ}, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         best = re.search(r"^Optimal loss: (\S+)$", done.stdout, re.MULTILINE)
         assert best is not None
@@ -72,7 +72,7 @@ def test_pip_install(clone: Path, tmp_path: Path) -> None:
     python = tmp_path / "venv/bin/python"
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     command = [str(python), "-m", "pip", "install", "-q", "."]
-    done = subprocess.run(command, cwd=clone, env={**os.environ, **PATIENT}, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=clone, env={**PATIENT, **os.environ}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     shutil.rmtree(clone)
     has_everything(python, tmp_path)
