@@ -67,14 +67,17 @@ def test_whoever_kills_the_process_that_removes_folders_ends_no_task(supervision
     supervision.run(shell(0, tmp_path, "cut -d ' ' -f 4 /proc/$PPID/stat; echo $PPID; while [ ! -e gate ]; do sleep 0.05; done"))
     until(lambda: log.is_file() and log.read_text().count("\n") == 2, "the task")
     supervisor, keeper = map(int, log.read_text().split())
-    for number in range(3):
-        folder = tmp_path / f"folder {number}"
+
+    def remove_and_kill(folder: Path) -> None:
         folder.mkdir()
         supervision.remove(folder)
-        until(lambda folder=folder: not folder.exists(), "the removal")
+        until(lambda: not folder.exists(), "the removal")
         [remover] = set(children(supervisor)) - {keeper}
         os.kill(remover, signal.SIGKILL)
-        until(lambda remover=remover: remover not in children(supervisor), "its end")
+        until(lambda: remover not in children(supervisor), "its end")
+
+    for number in range(3):
+        remove_and_kill(tmp_path / f"folder {number}")
     (tmp_path / "gate").touch()
     assert ends(supervision)[0].status == 0
 
