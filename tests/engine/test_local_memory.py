@@ -19,7 +19,7 @@ from shadho_like.trial import Failure, FailureKind
 
 
 @pytest.fixture
-def cramped() -> Iterator[Path]:
+def cramped(nobody_short_of_memory: None) -> Iterator[Path]:
     """A control group whose processes have 64 MiB together; joined by writing to its `cgroup.procs`."""
     roots = [Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")]
     root = next((root for root in roots if (root / "cgroup.procs").exists()), roots[0])

@@ -38,7 +38,7 @@ if options["clock_s"]:
 
 from shadho_like import Shadho, rand
 
-opt = Shadho("sh task.sh", {"x": rand.uniform(0, 3)}, max_tasks=options["trials"], timeout=600, seed=11, workers=2, directory=sys.argv[2])
+opt = Shadho("sh task.sh", {"x": rand.uniform(0, 3)}, max_tasks=options["trials"], timeout=36000, seed=11, workers=2, directory=sys.argv[2])
 opt.add_input_file("task.sh")
 for key, value in options["workqueue"].items():
     setattr(opt.config.workqueue, key, value)

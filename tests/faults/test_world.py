@@ -18,7 +18,7 @@ import pytest
 from cluster import Cluster
 from e2e.processes import Environment, completed
 from ledger import Ledger
-from parts import lack
+from parts import LONG, lack
 
 from shadho_like.journal import JournalReader
 
@@ -114,6 +114,7 @@ def test_results_that_are_none_fail_their_own_trials(
     cluster.check_end(promises.told(cluster.directory))
 
 
+@LONG
 @pytest.mark.usefixtures("root_needed")
 @pytest.mark.parametrize("engine", ["local", "workqueue"])
 def test_a_disk_that_fills_up_ends_the_driver_and_costs_no_trial(
@@ -201,6 +202,7 @@ def far_away(name: str) -> Iterator[tuple[str, Callable[[str], None]]]:
         ip("netns", "del", name)
 
 
+@LONG
 @pytest.mark.usefixtures("work_queue_installed", "root_needed")
 def test_a_network_that_is_cut_and_restored(made: Callable[..., Cluster], ledger: Ledger) -> None:
     """Cut for a moment, nothing is lost; cut for good, the worker's trials run again elsewhere within the time that is promised."""
