@@ -29,10 +29,10 @@ opt.config.workqueue.address = "127.0.0.1"
 opt.run()
 """
 # The first trial of each of two workers ends when both have one; after the first thirty, each waits for the test.
-SIDE_BY_SIDE = """
-: >BEGUN/$WORKER; until [ $(ls BEGUN | wc -l) -ge 2 ]; do sleep 0.1; done
-echo >>LOG; until [ $(wc -l <LOG) -le 30 ] || [ -e GATE ]; do sleep 0.1; done
-""".replace("\n", " ")
+SIDE_BY_SIDE = (
+    ": >BEGUN/$WORKER; until [ $(ls BEGUN | wc -l) -ge 2 ]; do sleep 0.1; done; "
+    "echo >>LOG; until [ $(wc -l <LOG) -le 30 ] || [ -e GATE ]; do sleep 0.1; done;"
+)
 WARM = """
 import glob, os, time
 from shadho_like import Shadho, rand
