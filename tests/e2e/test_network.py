@@ -28,7 +28,7 @@ opt = Shadho(command, {"x": rand.uniform(0, 1)}, name="network", max_tasks=200, 
 opt.config.workqueue.name = "network"
 opt.config.workqueue.address = sys.argv[1]
 opt.config.workqueue.port = "9100-9110"
-opt.config.workqueue.catalog = f"{sys.argv[1]}:9097"
+opt.config.workqueue.catalog = sys.argv[2]
 opt.config.workqueue.cores = 1
 opt.config.workqueue.gpus = 1
 opt.run()
@@ -107,11 +107,12 @@ def test_200_trials_over_three_hosts(tmp_path: Path, environment: Environment) -
     with network(3) as hosts, ExitStack() as stack:
         here = hosts.address(1)
         listens = tmp_path / "catalog"
-        command = hosts.on(1, "catalog_server", "-I", here, "-p", "9097", "-u", "127.0.0.1", "-Z", str(listens))
-        catalog = stack.enter_context(running(command, tmp_path, environment))
+        command = hosts.on(1, "catalog_server", "-I", here, "-u", "127.0.0.1", "-Z", str(listens))
+        server = stack.enter_context(running(command, tmp_path, environment))
         # The driver tells it of itself once a minute, and does not hear whether anybody listens.
-        until(listens.exists, "a catalog", catalog)
-        driver = stack.enter_context(running(hosts.on(1, "python", "driver.py", here), tmp_path, environment))
+        until(lambda: listens.exists() and listens.read_text().endswith("\n"), "a catalog", server)
+        catalog = f"{here}:{int(listens.read_text())}"
+        driver = stack.enter_context(running(hosts.on(1, "python", "driver.py", here, catalog), tmp_path, environment))
         until(password.exists, "a password", driver)
         with running(hosts.on(3, *worker(here, str(PORT), "-P", str(tmp_path / "wrong"))), tmp_path, away) as wrong:
             said = wrong.communicate()[0]
@@ -120,7 +121,7 @@ def test_200_trials_over_three_hosts(tmp_path: Path, environment: Environment) -
         # One sees the driver's home folder, the other has but a copy of the password and asks the catalog.
         near = hosts.on(2, *worker("-M", "network", "--cores", "1", "--gpus", "1"))
         stack.enter_context(running(near, tmp_path, {**environment, "HOST_NAME": "near"}))
-        asked = ["-M", "network", "-C", f"{here}:9097", "-P", str(shutil.copy(password, tmp_path / "copy"))]
+        asked = ["-M", "network", "-C", catalog, "-P", str(shutil.copy(password, tmp_path / "copy"))]
         stack.enter_context(running(hosts.on(3, *worker(*asked, "--cores", "2", "--gpus", "2")), tmp_path, away))
         until(lambda: completed(directory) >= 200, "200 trials", driver)
         assert "200 completed" in driver.communicate()[0]

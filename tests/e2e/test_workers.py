@@ -73,7 +73,7 @@ def test_seed_002_through_a_catalog_with_nothing_in_the_home(tmp_path: Path, env
     away = {**environment, "SHADHO_HOME": str(tmp_path / "elsewhere")}
     password = Path(environment["SHADHO_HOME"], "rendezvous/shadho_sin_ex.password")
     with running(["catalog_server", "-I", "127.0.0.1", "-u", "127.0.0.1", "-Z", str(port_file)], tmp_path, environment) as catalog_server:
-        until(lambda: port_file.exists() and bool(port_file.read_text().strip()), "the catalog's port", catalog_server)
+        until(lambda: port_file.exists() and port_file.read_text().endswith("\n"), "the catalog's port", catalog_server)
         catalog = f"127.0.0.1:{int(port_file.read_text())}"
         # It ends by the test's Ctrl-C, however long it takes to have some trials.
         driver_file = folder / "driver.py"
