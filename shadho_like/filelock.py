@@ -30,7 +30,7 @@ class FileLock:
             message = f"{path} cannot be written: {error.strerror}; an experiment is changed by those who may write in its directory"
             raise JournalError(message) from error
         try:
-            if not _take(self._fd, path, patience_s=0.5):
+            if not take(self._fd, path, patience_s=0.5):
                 raise ExperimentInUse(_in_use(path))
             owner = {"pid": os.getpid(), "host": socket.gethostname(), "since_s": time.time()}
             os.ftruncate(self._fd, 0)
@@ -64,8 +64,12 @@ class FileLock:
         return None
 
 
-def _take(fd: int, path: Path, *, patience_s: float) -> bool:
-    """Lock the file; a reader that asks who holds it does so for an instant, hence the patience."""
+def take(fd: int, path: Path, *, patience_s: float) -> bool:
+    """Lock an open file; return False where another one has it all the time. Who asks who holds it has it for an instant.
+
+    Raises:
+        JournalError: the file system knows no locks.
+    """
     give_up = time.monotonic() + patience_s
     while True:
         try:
