@@ -35,8 +35,8 @@ print(rivals[0].getsockname()[1])
 
 
 def test_a_port_that_another_takes_meanwhile_is_passed_over() -> None:
-    [lowest] = free_ports(1)
-    ran = subprocess.run([sys.executable, "-c", LATE, str(lowest)], capture_output=True, text=True, check=False)
+    with free_ports(1) as [lowest]:
+        ran = subprocess.run([sys.executable, "-c", LATE, str(lowest)], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     ours, rivals = (int(line) for line in ran.stdout.splitlines())
     assert lowest <= rivals < ours <= lowest + 99

@@ -129,9 +129,16 @@ def start_catalog(cluster: Cluster, port: int) -> subprocess.Popen[bytes]:
     return cluster.start("catalog_server", "-I", "127.0.0.1", "-u", "127.0.0.1", "-p", str(port), log="catalog.log")
 
 
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port for the catalog server, whenever one is started."""
+    with free_ports(1) as [free]:
+        yield free
+
+
 @pytest.mark.timeout(7200)
 @pytest.mark.usefixtures("work_queue_installed")
-def test_a_cluster(made: Callable[..., Cluster], undisturbed: Callable[[int], promises.Told], ledger: Ledger) -> None:
+def test_a_cluster(made: Callable[..., Cluster], undisturbed: Callable[[int], promises.Told], ledger: Ledger, port: int) -> None:
     faults = schedule(random.Random(ledger.seed), ABROAD, ledger.size.rounds)
     trials = 5 * len(faults) + 20
     expected = undisturbed(trials)
@@ -139,7 +146,6 @@ def test_a_cluster(made: Callable[..., Cluster], undisturbed: Callable[[int], pr
     password = cluster.folder / "password"
     password.write_text("secret")
     cluster.options["workqueue"]["password_file"] = str(password)
-    [port] = free_ports(1)
     catalog = start_catalog(cluster, port)
     cluster.options["workqueue"]["catalog"] = f"127.0.0.1:{port}"
     ways = [None, f"127.0.0.1:{port}"]
