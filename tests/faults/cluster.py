@@ -150,11 +150,6 @@ class Cluster:
         """Hold no trial any more."""
         self.hold(self.trials)
 
-    def is_holding(self) -> bool:
-        """Return whether a trial is held that runs."""
-        ran = self.folder / "ran"
-        return ran.exists() and any(int(trial) >= int((self.folder / "held").read_text()) for trial in ran.read_text().splitlines())
-
     def start(self, *command: str, log: str, environment: Environment | None = None) -> subprocess.Popen[bytes]:
         """Start a process whose output is appended to a log."""
         with (self.folder / log).open("ab") as output:

@@ -130,9 +130,9 @@ def test_a_disk_that_fills_up_ends_the_driver_and_costs_no_trial(
             cluster.workers = [start_worker(cluster)]
         cluster.driver = cluster.start_driver()
         for moment in (10, 30):
-            # All that was to end before has ended, and has left its room; what runs ends when there is none.
+            # All that was to end before has ended, and has left its room; two trials run, which end when there is none.
             cluster.until_completed(moment)
-            cluster.until(lambda: cluster.is_holding() and not list(cluster.directory.glob("sandboxes/trash-*")), "a trial that is held")
+            cluster.until(lambda: running(cluster) == 2 and not list(cluster.directory.glob("sandboxes/trash-*")), "two trials that are held")
             ballast = disk / "ballast"
             ledger.fault("processes")
             with ballast.open("wb", buffering=0) as file:
@@ -146,6 +146,11 @@ def test_a_disk_that_fills_up_ends_the_driver_and_costs_no_trial(
             cluster.hold(moment + 20)
             cluster.driver = cluster.start_driver()
         cluster.check_end(expected)
+
+
+def running(cluster: Cluster) -> int:
+    with JournalReader(cluster.directory) as journal:
+        return journal.counts().get("RUNNING", 0)
 
 
 def fill(file: Any) -> None:
