@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 from parts import lack
 
 pytest_plugins = ("fault_fixtures",)
@@ -34,6 +33,8 @@ def home_of_all_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 
 def pytest_configure() -> None:
     """Have Ctrl-C reach what tests start: in a shell's background it is ignored, and that is passed on. No property is in a hurry."""
+    from hypothesis import HealthCheck, settings
+
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # In CI, every run draws the same.
     ci = bool(os.environ.get("CI"))
