@@ -14,6 +14,8 @@ from typing import Any
 
 from shadho_like.errors import ExperimentInUse, JournalError
 
+_PATIENCE_S, _READERS_S = 0.5, 60.0
+
 
 class FileLock:
     """Takes the lock when made. The kernel gives it back when the process is gone.
@@ -30,7 +32,7 @@ class FileLock:
             message = f"{path} cannot be written: {error.strerror}; an experiment is changed by those who may write in its directory"
             raise JournalError(message) from error
         try:
-            if not _take(self._fd, path, patience_s=0.5):
+            if not _take(self._fd, path):
                 raise ExperimentInUse(_in_use(path))
             owner = {"pid": os.getpid(), "host": socket.gethostname(), "since_s": time.time()}
             os.ftruncate(self._fd, 0)
@@ -64,14 +66,14 @@ class FileLock:
         return None
 
 
-def _take(fd: int, path: Path, *, patience_s: float) -> bool:
-    """Lock the file; a reader that asks who holds it does so for an instant, hence the patience."""
-    give_up = time.monotonic() + patience_s
+def _take(fd: int, path: Path) -> bool:
+    """Lock the file; return whether that could be done. A reader that asks who holds it does so for an instant, hence the patience."""
+    began_s = time.monotonic()
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() > give_up:
+            if time.monotonic() - began_s > (_READERS_S if _is_only_read(fd) else _PATIENCE_S):
                 return False
             time.sleep(0.05)
         except OSError as error:
@@ -80,6 +82,17 @@ def _take(fd: int, path: Path, *, patience_s: float) -> bool:
             raise JournalError(message) from error
         else:
             return True
+
+
+def _is_only_read(fd: int) -> bool:
+    """Return whether those who hold the file's lock are readers, of which one has had no processor since it asked."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    # Kept, it would keep out another driver that waits as this one does.
+    fcntl.flock(fd, fcntl.LOCK_UN)
+    return True
 
 
 def _read(path: Path) -> dict[str, Any]:

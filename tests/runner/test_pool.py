@@ -355,12 +355,13 @@ def fit():
 
 if sys.argv[1] == "first":
     fit()
-pool = JobPool(Devices((), 2), 250)
+pool = JobPool(Devices((), 2), 800)
 print(len({end.value for end in all_ends(pool, {number: (Call(fit), None) for number in range(4)}).values()} - {None}))
 pool.close()
 """
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("first", ["first", "later"])
 def test_parallel_loops_work_in_jobs_whatever_the_driver_did_before(tmp_path: Path, first: str) -> None:
     helpers = "from wild_jobs import Call\n\n\n" + inspect.getsource(all_ends)

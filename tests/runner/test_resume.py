@@ -86,6 +86,7 @@ def none_is_left(folder: Path) -> bool:
     return str(folder) not in lines
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("kind", ["binary", "grid"])
 def test_killed_again_and_again_it_gives_the_same_and_runs_nothing_twice(tmp_path: Path, kind: str) -> None:
     (tmp_path / "undisturbed").mkdir()
