@@ -43,8 +43,10 @@ class TrialLogs:
 
     def more(self, journal: JournalReader) -> Iterator[tuple[int, str]]:
         """Yield (trial, line) for what was printed since the last time, trial by trial."""
+        touched = self._begin(journal) if self._turn is None else self._touched(journal, self._turn)
+        # Asked for last: whoever has begun since is not taken for one that is over.
         running = journal.running_trials()
-        self._open |= self._begin(journal, running) if self._turn is None else self._touched(journal, self._turn)
+        self._open |= touched | (running if self._trial is None else running & {self._trial})
         sandboxes = _by_trial(_names(self._paths.sandboxes))
         for trial in sorted(self._open):
             for path in self._files(trial, sandboxes.get(trial, ())):
@@ -55,12 +57,12 @@ class TrialLogs:
                 for line in self._rest_of(trial):
                     yield trial, line
 
-    def _begin(self, journal: JournalReader, running: set[int]) -> set[int]:
-        """Return the trials that may have printed something."""
+    def _begin(self, journal: JournalReader) -> set[int]:
+        """Return the trials that may have printed something, besides those that run."""
         self._turn = journal.last_turn()
         if self._trial is not None:
             return {self._trial}
-        return running | {int(name) for name in _names(self._paths.trials) if name.isascii() and name.isdigit()}
+        return {int(name) for name in _names(self._paths.trials) if name.isascii() and name.isdigit()}
 
     def _touched(self, journal: JournalReader, since: int) -> set[int]:
         """Return the trials that may have printed something since a turn."""

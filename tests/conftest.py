@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from parts import lack
+from parts import lack, need
 
 pytest_plugins = ("fault_fixtures",)
 
@@ -53,6 +53,16 @@ def work_queue_installed() -> None:
 def _has_module(python: str) -> bool:
     code = "from importlib.util import find_spec; assert find_spec('ndcctools') or find_spec('work_queue')"
     return bool(shutil.which(python)) and subprocess.run([python, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+@pytest.fixture(scope="session")
+def fonts(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder (`MPLCONFIGDIR`) by which matplotlib knows the fonts: it tells standard error where it looks for them longer than 5 s."""
+    need("matplotlib")
+    folder = str(tmp_path_factory.mktemp("fonts"))
+    command = [sys.executable, "-c", "import matplotlib.font_manager"]
+    subprocess.run(command, env={**os.environ, "MPLCONFIGDIR": folder}, capture_output=True, check=True)
+    return folder
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Parts that not everybody has: a test that needs one is skipped at home where it is missing, and fails in CI."""
+"""Parts that not everybody has: a test that needs one is skipped at home where it is missing, and fails in CI. And the tests that take long."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from importlib.util import find_spec
 
 import pytest
 
+LONG = pytest.mark.timeout(3600)
+"""Marks a test that takes most of a minute by itself: on a busy machine that is many."""
 _PACKAGES = {"material": "mkdocs-material", "mkdocstrings_handlers": "mkdocstrings-python", "sklearn": "scikit-learn"}
 
 

@@ -30,7 +30,7 @@ def run(folder: Path, tests: dict[str, str], checks: str = "echo checked") -> tu
     assert done.stderr == ""
     lines = done.stdout.splitlines()
     last = next(number for number in range(len(lines) - 1, -1, -1) if not lines[number - 1].startswith(("FAILED", "ERROR")))
-    return done.returncode, done.stdout, [re.sub(r"=+|in [\d.]+s", "", line).strip() for line in lines[last:]]
+    return done.returncode, done.stdout, [re.sub(r"=+|in [\d.]+s( \(.+\))?", "", line).strip() for line in lines[last:]]
 
 
 def test_everything_is_counted_once(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from hardware import bound_per_hour, runs
 from measure import Ratio, in_fresh_process, side_by_side
-from parts import lack, need
+from parts import LONG, lack, need
 from problems import PROBLEMS
 from samplers import Compared, chance_of_losing, missing
 from samplers import ours as best_of_ours
@@ -61,6 +61,7 @@ def test_a_part_that_does_not_exist() -> None:
     assert (done.returncode, done.stderr) == (2, "there is no part 'lokal', only local, grown, workqueue\n")
 
 
+@LONG
 def test_overhead_prints_a_table() -> None:
     done = subprocess.run([sys.executable, OVERHEAD, "grown"], capture_output=True, text=True, check=False)
     assert done.returncode in {0, 1}, done.stderr
@@ -136,6 +137,7 @@ def test_the_runners_benchmark_says_what_it_needs() -> None:
         assert (done.returncode, done.stderr) == (2, said)
 
 
+@LONG
 def test_a_dashboard_of_few_trials_is_measured() -> None:
     need("optuna", "optuna_dashboard")
     if reason := chromium.missing():
@@ -159,6 +161,7 @@ def test_the_benchmark_of_binary_search_prints_a_table() -> None:
     assert "| 16 slots, lognormal run times |" in done.stdout
 
 
+@LONG
 @pytest.mark.parametrize(
     ("script", "arguments", "row"),
     [("faults", ["1", "2"], "| shadho_like "), ("recovery", ["500", "8"], "| a checkpoint of 8 MB, to a plain copy of it ")],

@@ -217,7 +217,9 @@ from shadho_like.callbacks import WandB
 from test_callbacks import search
 search(Path("e"), WandB(dir="."), trials=2).run()
 """
-    said = run(code, tmp_path, WANDB_MODE="offline", WANDB_API_KEY="0123456789abcdef0123456789abcdef01234567")
+    # Its own process has half a minute to start, which a busy machine may well take.
+    patience = {"WANDB__SERVICE_WAIT": "600", "WANDB_INIT_TIMEOUT": "600"}
+    said = run(code, tmp_path, WANDB_MODE="offline", WANDB_API_KEY="0123456789abcdef0123456789abcdef01234567", **patience)
     assert "callback" not in said
     folders = sorted((tmp_path / "wandb").glob("offline-run-*"))
     assert len(folders) == 2

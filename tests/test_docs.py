@@ -93,7 +93,8 @@ class Reader:
             self._run("python snippet.py")
 
     def _run(self, lines: str) -> None:
-        shell = ["bash", "-ec", lines]
+        # What a page kills may have ended on a slow machine; else it is gone when the next command begins, as it is for a person.
+        shell = ["bash", "-ec", f'kill() {{ command kill "$@" || :; wait; }}\n{lines}']
         done = subprocess.run(shell, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{lines}\n{done.stdout}{done.stderr}"
 

@@ -95,10 +95,12 @@ def test_no_password_file() -> None:
     assert "start workers with -P FILE" in said
 
 
-def test_nobody_listens(listening: socket.socket) -> None:
-    port = listening.getsockname()[1]
-    publish(port)
-    listening.close()
-    said = doctor("digits")
+def test_nobody_listens() -> None:
+    with socket.socket() as held:
+        # Nobody else gets the port.
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        publish(port)
+        said = doctor("digits")
     assert said.exit_code == 1
     assert f"BAD  127.0.0.1 refuses a connection to port {port}" in said.output

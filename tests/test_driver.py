@@ -116,7 +116,7 @@ def test_a_directory_has_one_driver(search: Callable[..., Shadho]) -> None:
 
 SLOW = """
 from shadho_like import Shadho
-opt = Shadho("{command}", {{"x": 1}}, name="slow", workers=2, max_tasks=50, await_pending={drain}, timeout={timeout})
+opt = Shadho("{command}", {{"x": 1}}, name="slow", workers=2, max_tasks=50, await_pending={drain}, timeout=None)
 opt.run()
 """
 
@@ -135,7 +135,7 @@ def test_ctrl_c(tmp_path: Path, environment: Environment, *, drain: bool, signal
     gate, first, second = (tmp_path / name for name in ("gate", "first", "second"))
     wait = f"mkdir {first} || mkdir {second} || while ! [ -e {gate} ]; do sleep 0.05; done; echo 1 > result.json"
     (tmp_path / "task.sh").write_text(wait)
-    (tmp_path / "driver.py").write_text(SLOW.format(command=f"sh {tmp_path}/task.sh", drain=drain, timeout=100))
+    (tmp_path / "driver.py").write_text(SLOW.format(command=f"sh {tmp_path}/task.sh", drain=drain))
     with running(["python", "driver.py"], tmp_path, environment) as driver:
         until(lambda: counts(tmp_path / "experiments/slow") >= {"COMPLETED": 2, "RUNNING": 2}.items(), "four trials", driver)
         driver.send_signal(signal.SIGINT)
@@ -151,8 +151,27 @@ def test_ctrl_c(tmp_path: Path, environment: Environment, *, drain: bool, signal
     assert expected in said
 
 
+# Its time is over as soon as two trials run, however long that took to come.
+TIMED = """
+from shadho_like import Shadho
+from shadho_like.engine.clock import SteadyClock
+from shadho_like.trial import TrialState
+
+now, ahead_s = SteadyClock.now, 0.0
+SteadyClock.now = lambda clock: now(clock) + ahead_s
+
+def look(step):
+    global ahead_s
+    ahead_s = 10_000.0 if step.counts[TrialState.RUNNING] == 2 else ahead_s
+
+opt = Shadho("sleep 1000", {"x": 1}, name="slow", workers=2, max_tasks=50, timeout=10_000)
+opt.listeners.append(look)
+opt.run()
+"""
+
+
 def test_the_timeout_ends_it_and_starts_again(tmp_path: Path, environment: Environment) -> None:
-    (tmp_path / "driver.py").write_text(SLOW.format(command="sleep 1000", drain=False, timeout=1))
+    (tmp_path / "driver.py").write_text(TIMED)
     for _ in range(2):
         done = subprocess.run(["python", "driver.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0

@@ -1,9 +1,10 @@
-"""The examples as they stand, each run from its own folder as its README says."""
+"""The examples as they stand but for the limit of their time, each run from its own folder as its README says."""
 
 from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -13,7 +14,9 @@ from pathlib import Path
 
 import pytest
 from e2e.processes import completed
+from parts import LONG
 
+from shadho_like.journal import JournalReader
 from shadho_like.result import Result
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -22,13 +25,23 @@ Environment = dict[str, str]
 
 @pytest.fixture
 def example(tmp_path: Path) -> Callable[[str], Path]:
-    """Copy an example, so that what it leaves behind is not left in the repository."""
+    """Copy an example, so that what it leaves behind is not left in the repository; a slow machine has time for all of it."""
 
     def copy(name: str) -> Path:
         ignored = shutil.ignore_patterns("experiments", "__pycache__")
-        return Path(shutil.copytree(EXAMPLES / name, tmp_path / name, ignore=ignored))
+        folder = Path(shutil.copytree(EXAMPLES / name, tmp_path / name, ignore=ignored))
+        change(folder, r"^( *opt = Shadho\(.*?)(?:, timeout=\d+(.*))?\)$", r"\1\2, timeout=None)")
+        return folder
 
     return copy
+
+
+def change(folder: Path, pattern: str, into: str) -> None:
+    """Change the one place in an example's driver that matches a pattern."""
+    driver = folder / "driver.py"
+    text, count = re.subn(pattern, into, driver.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert count == 1
+    driver.write_text(text, encoding="utf-8")
 
 
 def run_driver(folder: Path, environment: Environment, driver: str = "driver.py") -> str:
@@ -55,6 +68,7 @@ def test_sin_local(example: Callable[[str], Path], environment: Environment) -> 
     assert Result(folder / "experiments/sin").counts == {"COMPLETED": 5000}
 
 
+@LONG
 def test_svm_digits(example: Callable[[str], Path], environment: Environment) -> None:
     folder = example("svm_digits")
     run_driver(folder, environment)
@@ -86,24 +100,27 @@ def check_asha_digits(folder: Path) -> None:
     assert sum(epochs != 1 for epochs in reached_by_all) >= 10
 
 
+@LONG
 def test_asha_digits(example: Callable[[str], Path], environment: Environment) -> None:
     folder = example("asha_digits")
     run_driver(folder, environment)
     check_asha_digits(folder)
-    for words in (["list"], ["describe", "12.1.1"], ["download", "12.1.1", "here"], ["delete", "12.1.1"]):
+    # Which trials climb, and so which of their checkpoints stay, goes with the order of their results.
+    with JournalReader(folder / "experiments/asha_digits") as journal:
+        checkpoint, trial = next((row["id"], row["trial"]) for row in journal.checkpoints() if row["state"] == "KEPT")
+    for words in (["list"], ["describe", checkpoint], ["download", checkpoint, "here"], ["delete", checkpoint]):
         command = ["shadho", "checkpoint", words[0], "experiments/asha_digits", *words[1:]]
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
     assert (folder / "here/model.pkl").exists()
-    assert not (folder / "experiments/asha_digits/checkpoints/12/12.1.1").exists()
+    assert not (folder / f"experiments/asha_digits/checkpoints/{trial}/{checkpoint}").exists()
 
 
+@LONG
 @pytest.mark.usefixtures("work_queue_installed")
 def test_asha_digits_on_work_queue(example: Callable[[str], Path], environment: Environment) -> None:
     folder = example("asha_digits")
-    driver = folder / "driver.py"
-    text = driver.read_text(encoding="utf-8")
-    driver.write_text(text.replace("    opt.run()", '    opt.config.workqueue.name = "asha_digits"\n    opt.run()'), encoding="utf-8")
+    change(folder, r"    opt\.run\(\)", '    opt.config.workqueue.name = "asha_digits"\n    opt.run()')
     worker = subprocess.Popen(["wq_worker", "-M", "asha_digits"], cwd=folder, env=environment)
     try:
         run_driver(folder, environment)
@@ -150,10 +167,7 @@ def test_dummy_experiment(experiments: tuple[Path, Environment]) -> None:
 
 def test_sin_on_this_machine(example: Callable[[str], Path], environment: Environment) -> None:
     folder = example("sin")
-    driver = folder / "driver.py"
-    text = driver.read_text(encoding="utf-8")
-    assert "timeout=60)" in text
-    driver.write_text(text.replace("timeout=60)", "timeout=60, engine='local', max_tasks=20)"), encoding="utf-8")
+    change(folder, r"timeout=None", "timeout=None, engine='local', max_tasks=20")
     run_driver(folder, environment)
     assert Result(folder / "experiments/shadho_sin_ex").counts == {"COMPLETED": 20}
 

@@ -18,6 +18,8 @@ import shadho_like
 ROOT = Path(__file__).parent.parent
 LONGEST = 400
 COMMANDS = ("shadho", "wq_worker", "shadho_wq_worker")
+PATIENT = {"PIP_DEFAULT_TIMEOUT": "120", "PIP_RETRIES": "10"}
+"""The index of packages may be busy."""
 
 
 def metadata() -> configparser.ConfigParser:
@@ -57,7 +59,7 @@ def has_everything(python: Path, elsewhere: Path) -> None:
 
 def test_quickstart(clone: Path, tmp_path: Path) -> None:
     for _ in range(2):
-        done = subprocess.run(["scripts/quickstart.sh"], cwd=clone, capture_output=True, text=True, check=False)
+        done = subprocess.run(["scripts/quickstart.sh"], cwd=clone, env={**PATIENT, **os.environ}, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         best = re.search(r"^Optimal loss: (\S+)$", done.stdout, re.MULTILINE)
         assert best is not None
@@ -69,7 +71,8 @@ def test_quickstart(clone: Path, tmp_path: Path) -> None:
 def test_pip_install(clone: Path, tmp_path: Path) -> None:
     python = tmp_path / "venv/bin/python"
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
-    done = subprocess.run([python, "-m", "pip", "install", "-q", "."], cwd=clone, capture_output=True, text=True, check=False)
+    command = [str(python), "-m", "pip", "install", "-q", "."]
+    done = subprocess.run(command, cwd=clone, env={**PATIENT, **os.environ}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     shutil.rmtree(clone)
     has_everything(python, tmp_path)

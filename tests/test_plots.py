@@ -102,7 +102,7 @@ def test_any_outcome(tmp_path: Path, trials: int, metric: Any) -> None:
 
 
 def test_no_trial(tmp_path: Path) -> None:
-    Shadho("true", {"x": rand.uniform(0, 1)}, directory=tmp_path / "e", timeout=0.001, workers=1).run()
+    Shadho("true", {"x": rand.uniform(0, 1)}, directory=tmp_path / "e", timeout=1e-9, workers=1).run()
     figures = drawn(Result(tmp_path / "e"))
     assert "no trial has a metric yet" in words(figures["history"])
     assert "no trial has run yet" in words(figures["utilization"])

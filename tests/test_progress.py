@@ -82,11 +82,16 @@ def test_a_busy_loop_prints_nothing_at_first(capsys: pytest.CaptureFixture[str],
     assert [line.split()[0] for line in lines] == ["20", "220", "420"]
 
 
+def closing(said: str) -> list[str]:
+    """Return what comes after the lines that a slow search prints on its way."""
+    return [line for line in said.splitlines() if " trials done · " not in line]
+
+
 def test_the_closing_block(tmp_path: Path) -> None:
     command = [sys.executable, "-c", DRIVER, str(tmp_path / "e")]
     said = subprocess.run(command, capture_output=True, text=True, check=True)
     assert said.stderr == ""
-    optimal, where, others, trials, reason, kept = said.stdout.splitlines()
+    optimal, where, others, trials, reason, kept = closing(said.stdout)
     x = float(optimal.removeprefix("Optimal [/l]oss: "))
     assert where == f'With hyperparameters: {{"x": {x}}}'
     assert others == f'And other results: {{"square": {x**2}}}'
@@ -103,7 +108,7 @@ def test_the_closing_block(tmp_path: Path) -> None:
 def test_no_trial_completed(tmp_path: Path) -> None:
     driver = DRIVER.replace("< 0.2", "< 2").replace("max_tasks=40", "max_tasks=1")
     said = subprocess.run([sys.executable, "-c", driver, str(tmp_path / "e")], capture_output=True, text=True, check=True)
-    first, second, third, _ = said.stdout.splitlines()
+    first, second, third, _ = closing(said.stdout)
     assert first == "Optimal [/l]oss: none, for no trial completed"
     assert second == "Trials: 0 completed, 1 failed, 0 running when it stopped; 0 attempts lost to machines"
     assert third.startswith("It failed for this reason: ")
@@ -125,5 +130,6 @@ def test_a_terminal_has_a_live_line(tmp_path: Path, terminal: str, *, live: bool
     os.close(ours)
     assert driver.wait() == 0
     assert (b"\x1b[2K" in said) is live
-    assert (b"trials done" in said) is live
+    # Elsewhere it is a plain line, of a search that takes long.
+    assert b"trials done" in said or not live
     assert b"Optimal [/l]oss" in said

@@ -68,8 +68,8 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_page(directory: Path, tmp_path: Path) -> None:
-    need("matplotlib")
+def test_the_page(directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fonts: str) -> None:
+    monkeypatch.setenv("MPLCONFIGDIR", fonts)
     said = shadho("report", directory, "-o", tmp_path / "report.html")
     assert (said.returncode, said.stdout, said.stderr) == (0, f"{tmp_path}/report.html\n", "")
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -102,7 +102,7 @@ def test_without_matplotlib_there_are_no_figures(directory: Path, tmp_path: Path
 
 def test_a_search_without_a_trial(tmp_path: Path) -> None:
     need("matplotlib")
-    Shadho("true", {"x": rand.uniform(0, 1)}, directory=tmp_path / "e", timeout=0.001, workers=1).run()
+    Shadho("true", {"x": rand.uniform(0, 1)}, directory=tmp_path / "e", timeout=1e-9, workers=1).run()
     assert shadho("report", tmp_path / "e", "-o", tmp_path / "r.html").returncode == 0
     assert "none" in read((tmp_path / "r.html").read_text(encoding="utf-8")).text
     assert "pending" in Result(tmp_path / "e")._repr_html_()

@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from io import StringIO
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from searches import SPACE, objective
 from shadho_storage import Checkpoints
 
 from shadho_like import Shadho
+from shadho_like.errors import JournalError
 from shadho_like.experiment import Step
 from shadho_like.journal import JournalReader
 from shadho_like.trial import TrialState
@@ -69,6 +70,16 @@ def recovered(folder: Path, trials: int) -> Iterator[Ratio]:
     yield Ratio(f"a journal of {trials:,} trials is opened and goes on, to 3 s", seconds, 3, "s", 1, at_most=True)
 
 
+def at_work(directory: Path, driver: subprocess.Popen[bytes]) -> int:
+    """Return how many trials run, as soon as some do; none where the driver has ended."""
+    while driver.poll() is None:
+        with suppress(JournalError), JournalReader(directory) as journal:
+            if running := journal.counts().get("RUNNING", 0):
+                return running
+        time.sleep(0.02)
+    return 0
+
+
 def work_lost(folder: Path, kills: int) -> Iterator[Ratio]:
     """Kill a driver again and again; compare the steps that were trained twice with one for each running trial and kill."""
     folder.mkdir()
@@ -80,8 +91,7 @@ def work_lost(folder: Path, kills: int) -> Iterator[Ratio]:
         with subprocess.Popen(command, cwd=HERE, env=environment, stdout=subprocess.DEVNULL) as driver:
             if kill < kills:
                 time.sleep(2.5)
-                with JournalReader(folder / "search") as journal:
-                    running += journal.counts().get("RUNNING", 0)
+                running += at_work(folder / "search", driver)
                 driver.send_signal(signal.SIGKILL)
     trained: dict[str, int] = defaultdict(int)
     for line in steps.read_text(encoding="utf-8").splitlines():

@@ -6,7 +6,6 @@ import atexit
 import ctypes
 import math
 import os
-import resource
 import select
 import signal
 import subprocess
@@ -21,12 +20,11 @@ from typing import NoReturn
 
 import shadho_zygote
 
-from shadho_like.engine.processes import opened_process
+from shadho_like.engine.processes import close_all_but, opened_process
 
 _KNOWN_TO_BREAK = ("grpc", "jax", "tensorflow")
 _PATIENCE_S = 5.0
 _LOOK_S, _POLL_S = 60.0, 0.01
-_MOST_DESCRIPTORS = 65536
 
 
 def may_fork() -> bool:
@@ -101,7 +99,7 @@ def _go_on(become: Callable[[], None], command: Sequence[str], control: int, rep
             signal.signal(number, signal.SIG_DFL)
         os.dup2(control, 0)
         os.dup2(report, 1)
-        _close_all_but({0, 1, 2, *descriptors})
+        close_all_but({0, 1, 2, *descriptors})
         _open_streams()
         _forget_ends()
         if _openmp_works():
@@ -113,16 +111,6 @@ def _go_on(become: Callable[[], None], command: Sequence[str], control: int, rep
         traceback.print_exc()
     finally:
         os._exit(1)
-
-
-def _close_all_but(kept: set[int]) -> None:
-    """Close the original's files, which else would stay open with the copy: locks, sockets, pipes."""
-    first = 0
-    for descriptor in (*sorted(kept), min(_MOST_DESCRIPTORS, resource.getrlimit(resource.RLIMIT_NOFILE)[0])):
-        # Of an empty range, Python 3.11 closes everything.
-        if first < descriptor:
-            os.closerange(first, descriptor)
-        first = descriptor + 1
 
 
 def _open_streams() -> None:
@@ -159,4 +147,3 @@ def _openmp_works() -> bool:
     if not ended:
         os.kill(pid, signal.SIGKILL)
     return os.waitpid(pid, 0)[1] == 0
-

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_MOST_DESCRIPTORS = 65536
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
@@ -26,6 +27,18 @@ def die_with_parent(parent: int, number: signal.Signals) -> None:
     """Have this process get a signal when its parent's thread ends; end now if `parent` is gone already."""
     if _prctl(_PR_SET_PDEATHSIG, number) and os.getppid() != parent:
         os._exit(1)
+
+
+def close_all_but(kept: set[int]) -> None:
+    """Close all open files but these: what a copy of a process has of the original's locks, sockets and pipes would stay open with it."""
+    import resource
+
+    first = 0
+    for descriptor in (*sorted(kept), min(_MOST_DESCRIPTORS, resource.getrlimit(resource.RLIMIT_NOFILE)[0])):
+        # Of an empty range, Python 3.11 closes everything.
+        if first < descriptor:
+            os.closerange(first, descriptor)
+        first = descriptor + 1
 
 
 def adopt_orphans() -> None:

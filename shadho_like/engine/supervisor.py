@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 
 from shadho_like.engine.keeper import Become, Link, execute, keep
 from shadho_like.engine.orders import Orders, send
-from shadho_like.engine.processes import adopt_orphans, kill_children, opened_process
+from shadho_like.engine.processes import adopt_orphans, close_all_but, kill_children, opened_process
 
 _READ_BYTES = 1024 * 1024
 
@@ -103,10 +103,20 @@ class Supervisor:
             if "run" in order:
                 self._start(order, descriptors)
             elif "remove" in order:
-                os.write(self._remover, (json.dumps(order["remove"]) + "\n").encode())
+                self._remove(order["remove"])
             elif (kept := self._busy.get(order["end"] if "end" in order else order["ask"])) is not None:
                 with suppress(OSError):
                     send(kept.link, order)
+
+    def _remove(self, folder: str) -> None:
+        """Have a folder removed. Where somebody killed the remover, what it had not removed stays until the driver's end."""
+        line = (json.dumps(folder) + "\n").encode()
+        try:
+            os.write(self._remover, line)
+        except BrokenPipeError:
+            os.close(self._remover)
+            self._remover, self._remover_pid = self._start_remover()
+            os.write(self._remover, line)
 
     def _start(self, order: dict[str, Any], descriptors: list[int]) -> None:
         """Give a task to a keeper."""
@@ -191,16 +201,14 @@ class Supervisor:
             self._keepers.pop(pid, None)
             kill_children(spare=frozenset(self._keepers) | {self._remover_pid})
         os.close(self._remover)
-        os.waitpid(self._remover_pid, 0)
+        with suppress(ChildProcessError):
+            os.waitpid(self._remover_pid, 0)
 
     def _start_remover(self) -> tuple[int, int]:
         """Fork the process that removes folders, so that a million files hold up nobody; return its pipe and its id."""
         reading, writing = os.pipe()
         pid = os.fork()
         if pid == 0:
-            self._control.close()
-            os.close(self._report)
-            os.close(writing)
             _remove_as_told(reading)
         os.close(reading)
         with suppress(OSError, AttributeError):
@@ -226,6 +234,10 @@ def _ended_children() -> Iterator[tuple[int, int]]:
 
 def _remove_as_told(reading: int) -> NoReturn:
     try:
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        close_all_but({0, 1, 2, reading})
         with open(reading, encoding="utf-8") as orders:
             for line in orders:
                 remove_folder(Path(json.loads(line)))

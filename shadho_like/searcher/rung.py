@@ -40,7 +40,8 @@ class Rung:
         self._keys: dict[int, _Key] = {}
         self._settled: set[int] = set()
         self._top: set[int] = set()
-        # Each heap may hold trials that have left its part since; they are passed over when they come up.
+        # Each heap may hold trials that have left its part since, or have come anew after they were forgotten: these entries are
+        # passed over when they come up.
         self._top_worst_first: list[_Key] = []
         self._rest_best_first: list[_Key] = []
         self._rest_worst_first: list[_Key] = []
@@ -107,8 +108,8 @@ class Rung:
     def best_ready(self) -> int | None:
         """Return the best trial in the top that is not settled, if there is one."""
         while self._ready:
-            trial = self._ready[0][2]
-            if trial in self._top and trial not in self._settled:
+            _, arrival, trial = self._ready[0]
+            if self._is_here(trial, arrival) and trial in self._top and trial not in self._settled:
                 return trial
             heappop(self._ready)
         return None
@@ -126,8 +127,8 @@ class Rung:
         """Forget the trials ranked beyond `limit`, but none of the top; return those that waited, worst first."""
         waited: list[int] = []
         while len(self._keys) > max(limit, len(self._top)):
-            trial = heappop(self._rest_worst_first)[2]
-            if trial in self._keys and trial not in self._top:
+            _, arrival, trial = heappop(self._rest_worst_first)
+            if self._is_here(trial, -arrival) and trial not in self._top:
                 if trial not in self._settled:
                     waited.append(trial)
                 self._forget(trial)
@@ -159,8 +160,8 @@ class Rung:
             heappop(self._top_worst_first)
             self._sink(worst)
         while len(self._top) < min(target, len(self._keys)):
-            trial = heappop(self._rest_best_first)[2]
-            if trial in self._keys and trial not in self._top:
+            _, arrival, trial = heappop(self._rest_best_first)
+            if self._is_here(trial, arrival) and trial not in self._top:
                 self._rise(trial)
 
     def set_shut(self, shut: bool) -> None:
@@ -190,8 +191,12 @@ class Rung:
 
     def _worst_of_top(self) -> int | None:
         while self._top_worst_first:
-            trial = self._top_worst_first[0][2]
-            if trial in self._top:
+            _, arrival, trial = self._top_worst_first[0]
+            if self._is_here(trial, -arrival) and trial in self._top:
                 return trial
             heappop(self._top_worst_first)
         return None
+
+    def _is_here(self, trial: int, arrival: int) -> bool:
+        key = self._keys.get(trial)
+        return key is not None and key[1] == arrival

@@ -52,7 +52,10 @@ def test_the_descriptions_for_htcondor(path: Path) -> None:
 def test_a_driver_that_was_told_asks_to_run_again(path: Path, tmp_path: Path) -> None:
     """The signal goes to the whole job, and the driver gets SIGTERM alone."""
     python = tmp_path / "python"
-    python.write_text("#!/bin/sh\ntrap 'exit 0' TERM\nkill -USR1 0\nwhile :; do sleep 0.1; done\n")
+    # The signal comes when the job's shell catches it, which is after it has started the driver.
+    caught = "$((0x$(grep SigCgt /proc/$PPID/status | tail -c 9) & 0x200))"
+    waits = f"while [ {caught} = 0 ]; do sleep 0.01; done"
+    python.write_text(f"#!/bin/sh\ntrap 'exit 0' TERM\n{waits}\nkill -USR1 0\nwhile :; do sleep 0.1; done\n")
     python.chmod(0o755)
     environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
     done = subprocess.run(["sh", path, "driver.py"], env=environment, check=False, start_new_session=True)

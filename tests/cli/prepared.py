@@ -70,7 +70,8 @@ def build(folder: Path, environment: dict[str, str]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     with running([sys.executable, "sin.py"], folder, environment) as driver:
         until(lambda: counts(folder / UNDER_WAY) >= {"RUNNING": 8}.items(), "eight running trials", driver)
-        until(lambda: len(list((folder / UNDER_WAY / "sandboxes").glob("*/output.log"))) == 8, "their logs", driver)
+        logs = (folder / UNDER_WAY / "sandboxes").glob
+        until(lambda: [log.read_text() for log in logs("*/output.log")] == ["begun\n"] * 8, "what they print", driver)
         driver.send_signal(signal.SIGKILL)
         driver.wait()
 

@@ -29,8 +29,8 @@ BEFORE: Mapping[str, str] = {
 }
 STATUS: Mapping[str, int] = {"workers doctor": 1}
 """Where another status is meant: here is no driver for workers to connect to."""
-ENDLESS = frozenset({"dashboard"})
-"""What runs until Ctrl-C, which comes once it has said that it is ready."""
+ENDLESS: Mapping[str, str] = {"dashboard": " --port 0"}
+"""What runs until Ctrl-C, which comes once it has said that it is ready; with what is added, for it to get a port that nobody has."""
 ELSEWHERE = frozenset({"workers pack"})
 """Run by tests/e2e/test_environment.py, in an environment that is packed in seconds; the tests' own takes most of a minute."""
 
@@ -81,6 +81,6 @@ def test_the_example_works(place: Path, monkeypatch: pytest.MonkeyPatch, name: s
     if name in BEFORE:
         before = shell(BEFORE[name])
         assert before.returncode == 0, before.stdout + before.stderr
-    done = until_ready(example) if name in ENDLESS else shell(example)
+    done = until_ready(example + ENDLESS[name]) if name in ENDLESS else shell(example)
     assert done.returncode == STATUS.get(name, 0), done.stdout + done.stderr
     assert "Traceback" not in done.stderr

@@ -9,15 +9,21 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cli.prepared import OVER, RUNGS, TRIALS, UNDER_WAY, set_phase
 from click.testing import CliRunner
 from command import shadho
 from e2e.processes import Environment, counts, running, until
+from searcher.play import Play, made
 
+from shadho_like import rand
 from shadho_like.cli.main import cli
-from shadho_like.journal import JournalReader
+from shadho_like.events import AttemptStarted
+from shadho_like.journal import Journal, JournalReader
+from shadho_like.paths import ExperimentPaths
+from shadho_like.trial_logs import TrialLogs
 
 COMMAND = [sys.executable, "-c", "from shadho_like.cli.main import main; main()"]
 DRIVER = """
@@ -140,6 +146,35 @@ def test_each_line_of_each_attempt_is_shown_once(tmp_path: Path, environment: En
     assert shadho("trial", "logs", tmp_path / "search", "0").stdout.splitlines() == lines
 
 
+@pytest.mark.parametrize("looks_before", [0, 1])
+def test_an_attempt_that_begins_while_one_looks_is_followed(tmp_path: Path, looks_before: int) -> None:
+    paths, play = ExperimentPaths(tmp_path), Play(made("random", {"x": rand.uniform(0, 1)}, max_trials=1))
+    driver = Journal(paths, {"name": "e", "metric": "loss", "smaller_is_better": True})
+    driver.append(play.turns)
+    (attempt,) = play.wanted
+    log = paths.sandbox(attempt) / "output.log"
+    log.parent.mkdir(parents=True)
+
+    class Busy(JournalReader):
+        """Of a search whose driver begins an attempt once the first thing has been read."""
+
+        def _rows(self, query: str, *values: Any) -> list[Any]:
+            rows = super()._rows(query, *values)
+            if len(play.turns) == 1:
+                play.handle(AttemptStarted(1.0, attempt, "here"))
+                driver.append(play.turns[1:])
+            return rows
+
+    logs = TrialLogs(tmp_path)
+    for kind in (*[JournalReader] * looks_before, Busy):
+        with kind(tmp_path) as journal:
+            assert list(logs.more(journal)) == []
+    log.write_text("it begins\n")
+    with JournalReader(tmp_path) as journal:
+        assert list(logs.more(journal)) == [(0, "it begins")]
+    driver.close()
+
+
 def test_ctrl_c_ends_what_follows_without_a_word(tmp_path: Path, environment: Environment, gates: Path) -> None:
     with gated(tmp_path, gates, environment):
         with running([*COMMAND, "experiment", "logs", "search", "-f"], tmp_path, environment) as logs:
@@ -170,10 +205,13 @@ def test_the_exit_status_of_wait_says_how_it_ended() -> None:
     assert status_of("experiment", "wait", UNDER_WAY) == 5
 
 
-def test_limits_are_set_while_a_search_runs(tmp_path: Path, environment: Environment, gates: Path) -> None:
+def test_limits_are_set_while_a_search_runs(
+    tmp_path: Path, environment: Environment, gates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     search = tmp_path / "search"
+    monkeypatch.setattr("shadho_like.cli.steering._PATIENCE_S", 600.0)
     with gated(tmp_path, gates, environment) as driver:
-        said = shadho("experiment", "set", search, "max_trials=4", "max_slots=1")
+        said = CliRunner().invoke(cli, ["experiment", "set", str(search), "max_trials=4", "max_slots=1"])
         assert said.stdout == f"{search}: max_trials is 4 now\n{search}: max_slots is 1 now\n", said.stderr
         (gates / "0").touch()
         until(lambda: counts(search) >= {"COMPLETED": 1}.items(), "the end of a trial", driver)

@@ -79,7 +79,7 @@ def test_nothing_there(tmp_path: Path) -> None:
 
 
 def test_a_search_without_a_trial(tmp_path: Path) -> None:
-    Shadho("true", {"x": rand.uniform(0, 1)}, name="none", directory=tmp_path / "e", timeout=0.001, workers=1).run()
+    Shadho("true", {"x": rand.uniform(0, 1)}, name="none", directory=tmp_path / "e", timeout=1e-9, workers=1).run()
     assert shadho("experiment", "watch", tmp_path / "e").stdout.startswith("none · random · not running\n")
 
 

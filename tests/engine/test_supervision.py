@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cluster import children
 from e2e.processes import until
 
 from shadho_like.engine.supervision import Ended, Supervision, Task
@@ -59,6 +60,26 @@ def test_a_keeper_takes_the_next_task_and_there_are_as_many_as_run_at_once(super
     keepers = {int((tmp_path / f"{number}.log").read_text()) for number in (3, 4)}
     assert len(keepers) == 2
     assert keeper_of(supervision, tmp_path, 5) in keepers
+
+
+def test_whoever_kills_the_process_that_removes_folders_ends_no_task(supervision: Supervision, tmp_path: Path) -> None:
+    log = tmp_path / "0.log"
+    supervision.run(shell(0, tmp_path, "cut -d ' ' -f 4 /proc/$PPID/stat; echo $PPID; while [ ! -e gate ]; do sleep 0.05; done"))
+    until(lambda: log.is_file() and log.read_text().count("\n") == 2, "the task")
+    supervisor, keeper = map(int, log.read_text().split())
+
+    def remove_and_kill(folder: Path) -> None:
+        folder.mkdir()
+        supervision.remove(folder)
+        until(lambda: not folder.exists(), "the removal")
+        [remover] = set(children(supervisor)) - {keeper}
+        os.kill(remover, signal.SIGKILL)
+        until(lambda: remover not in children(supervisor), "its end")
+
+    for number in range(3):
+        remove_and_kill(tmp_path / f"folder {number}")
+    (tmp_path / "gate").touch()
+    assert ends(supervision)[0].status == 0
 
 
 def test_the_largest_process_is_that_of_the_task(supervision: Supervision, tmp_path: Path) -> None:

@@ -98,12 +98,13 @@ Install = Callable[[str, str], None]
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Put programs on a PATH that has no driver's, and hide the library."""
+    """Put programs on a PATH that has no driver's, and hide the library and this machine's own GPUs."""
     folder = tmp_path / "bin"
     folder.mkdir()
     folder.joinpath("cat").symlink_to(str(shutil.which("cat")))
     monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setitem(sys.modules, "pynvml", None)
+    monkeypatch.setattr("shadho_gpu_probe.glob.glob", lambda _: [])
 
     def put(name: str, text: str) -> None:
         (folder / name).write_text(text, encoding="utf-8")

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import shadho_rendezvous
 import wq_worker
+from e2e.processes import until
 
 WORKER = [sys.executable, wq_worker.__file__]
 MANAGER = """
@@ -93,15 +94,8 @@ def line(process: subprocess.Popen[str]) -> str:
 
 
 def read_pid(path: Path) -> int:
-    until(lambda: path.exists() and path.read_text().strip().isdigit())
+    until(lambda: path.exists() and path.read_text().strip().isdigit(), f"a process id in {path.name}")
     return int(path.read_text())
-
-
-def until(true: Callable[[], bool], seconds: float = 20) -> None:
-    give_up = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < give_up, "it never came true"
-        time.sleep(0.02)
 
 
 def gone(pid: int) -> bool:
@@ -114,7 +108,7 @@ def gone(pid: int) -> bool:
 def test_a_search_is_found_by_its_rendezvous_file(
     home: Path, manager_python: str, start: Callable[[list[str]], subprocess.Popen[str]]
 ) -> None:
-    worker = start([*WORKER, "-M", "my search/1", "--cores", "1"])
+    worker = start([*WORKER, "-M", "my search/1", "--cores", "1", "--gpus", "0"])
     assert line(worker).startswith("wq_worker: looking for my search/1 in ")
     manager = start([manager_python, "-c", MANAGER, "echo done"])
     port = int(line(manager))
@@ -147,9 +141,9 @@ def test_no_process_of_a_trial_outlives_its_worker(
     work_queue_worker = read_pid(home / "worker")
     guard = int(Path(f"/proc/{work_queue_worker}/stat").read_text().rpartition(")")[2].split()[1])
     os.kill({"wq_worker": worker.pid, "guard": guard, "work_queue_worker": work_queue_worker}[victim], signal.SIGKILL)
-    until(lambda: all(map(gone, [*below, work_queue_worker])))
+    until(lambda: all(map(gone, [*below, work_queue_worker])), "the end of the trial")
     if victim == "wq_worker":
-        until(lambda: gone(guard) and not list((home / "tmp").glob("wq_worker-*")))
+        until(lambda: gone(guard) and not list((home / "tmp").glob("wq_worker-*")), "the end of the guard")
 
 
 def test_files_of_drivers_that_are_gone_and_garbage_are_no_rendezvous(home: Path) -> None:
