@@ -35,6 +35,8 @@ _DISCONNECTED = "disconnected from manager"
 # nothing was tidied up.
 _CHECK_S = 1.5
 _TIDY_S = 2.5
+# A line that comes so long after the connection was seen last tells nothing any more: this process itself may have had no time to look.
+_SLEEP_S = 5.0
 _GRACE_S = 5.0
 _DRAIN_STEP_S = 0.25
 
@@ -140,6 +142,7 @@ class Connection:
         self._end: End | None = None
         self._exit: int | None = None
         self._partial = b""
+        self._seen_s = time.monotonic()
         self._warm = shadho_warm.Warm(program.folder) if shadho_warm.is_possible() else None
         self._terminal, other_end = os.openpty()
         env = {**program.env, "SHADHO_PYTHON": shadho_warm.interpreter(), shadho_drain.MARKER: shadho_drain.marker(program.folder)}
@@ -162,9 +165,8 @@ class Connection:
                     self._drain("the time is almost over")
                     self._leave()
                     return End.TIME
-                if self.connected and self._exit is None and not _has_socket(self._pid):
-                    self._watch_for(_TIDY_S)
-                    self._finish(End.LOST)
+                if self.connected and self._exit is None:
+                    self._look()
             while self._read():
                 pass
         except Signalled as signalled:
@@ -176,6 +178,15 @@ class Connection:
             if self._warm:
                 self._warm.discard()
         return self._outcome()
+
+    def _look(self) -> None:
+        """See whether there still is a connection, and if there is none, what became of it."""
+        now_s = time.monotonic()
+        if _has_socket(self._pid):
+            self._seen_s = now_s
+        else:
+            self._watch_for(_TIDY_S)
+            self._finish(End.LOST)
 
     def _watch(self, timeout_s: float) -> None:
         """Wait for lines, ended children or the time."""
@@ -225,7 +236,7 @@ class Connection:
         elif _NO_WORK in line:
             self._finish(End.IDLE)
         elif line.startswith(_DISCONNECTED):
-            self._end = self._end or End.RELEASED
+            self._end = self._end or (End.RELEASED if time.monotonic() < self._seen_s + _SLEEP_S else End.LOST)
         elif line and not _QUIET.match(line):
             with suppress(OSError):
                 print(line, file=sys.stderr, flush=True)

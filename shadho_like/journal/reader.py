@@ -53,7 +53,11 @@ class JournalReader:
             raise JournalError(message)
         with schema.refusals(path):
             self._db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=schema.BUSY_S, isolation_level=None)
-            self._version = schema.check_format(self._db, path)
+            try:
+                self._version = schema.check_format(self._db, path)
+            except BaseException:
+                self._db.close()
+                raise
 
     def __enter__(self) -> JournalReader:
         return self

@@ -83,6 +83,17 @@ def test_a_closed_journal_is_one_plain_file_that_readers_need_not_write(tmp_path
     assert sorted(os.listdir(tmp_path)) == ["driver.lock", "journal.sqlite"]
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are seen in /proc")
+def test_a_reader_that_refuses_leaves_the_file_closed(tmp_path: Path) -> None:
+    """So does one that comes while a driver makes the journal, before there is anything in it."""
+    journal = ExperimentPaths(tmp_path).journal
+    journal.touch()
+    with pytest.raises(JournalError, match="is not an experiment's journal") as refusal:
+        JournalReader(tmp_path)
+    opened = [os.readlink(each) for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
+    assert str(journal) not in opened, refusal.traceback
+
+
 def test_a_flipped_byte_is_found_and_named(tmp_path: Path) -> None:
     write_three(tmp_path)
     db = sqlite3.connect(tmp_path / "journal.sqlite")

@@ -9,7 +9,7 @@ from shadho_like.result import Result
 _DRIVER = """
 from shadho_like import Shadho, rand, searcher
 space = {{"x": rand.uniform(0, 1)}}
-method = searcher.create("random", space, max_trials=1, max_length=1000)
+method = searcher.create("random", space, max_trials=1, max_length=1_000_000)
 opt = Shadho("python train.py", space, name={name!r}, method=method, timeout=None)
 opt.config.workqueue.name = {name!r}
 opt.config.workqueue.address = "127.0.0.1"
@@ -17,7 +17,7 @@ opt.add_input_file("train.py")
 {settings}
 opt.run()
 """
-# It ends when it is asked to, or when it has gone on from a checkpoint.
+# It ends when it is asked to, or when it has gone on from a checkpoint; by itself it would train for longer than any test may take.
 _TRAIN = """
 import pathlib, time
 import shadho_worker

@@ -8,13 +8,13 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, ItemsView, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from shadho_like.errors import JournalError
 from shadho_like.journal import JournalReader
 
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 Environment = dict[str, str]
 
 
@@ -41,14 +41,20 @@ def until(true: Callable[[], bool], what: str, process: subprocess.Popen[str] | 
         time.sleep(0.02)
 
 
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on now; none is among those that the system deals out, for a test beside this one to get it."""
-    free: set[int] = set()
-    while len(free) < count:
-        port = random.randrange(10_000, 30_000)
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            free.add(port)
-    return list(free)
+@contextmanager
+def free_ports(count: int) -> Iterator[list[int]]:
+    """Give ports that nobody listens on, and that no test beside this one gets while the block runs, from here or from the system."""
+    free: list[int] = []
+    with ExitStack() as held:
+        while len(free) < count:
+            port = random.randrange(10_000, 30_000)
+            # A name that one process of this machine can have at a time, and that is gone with it.
+            name = held.enter_context(socket.socket(socket.AF_UNIX))
+            with suppress(OSError):
+                name.bind(f"\0shadho_like tests: port {port}")
+                socket.create_server(("127.0.0.1", port)).close()
+                free.append(port)
+        yield free
 
 
 @contextmanager

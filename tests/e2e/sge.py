@@ -93,11 +93,16 @@ def need_sge() -> None:
 @contextmanager
 def running_sge(root: Path, environment: Environment) -> Iterator[Environment]:
     """Have a Grid Engine; yield the environment in which its commands find it, and end it with every job in the end."""
+    with free_ports(2) as (master, node):
+        ports = {"SGE_QMASTER_PORT": str(master), "SGE_EXECD_PORT": str(node)}
+        with _daemons(root, {**environment, **ports, "SGE_ROOT": str(root), "SGE_CELL": "default", "SGE_ND": "1"}) as inside:
+            yield inside
+
+
+@contextmanager
+def _daemons(root: Path, env: Environment) -> Iterator[Environment]:
     with suppress(FileExistsError):
         root.mkdir()
-    names = ("SGE_QMASTER_PORT", "SGE_EXECD_PORT")
-    env = {**environment, "SGE_ROOT": str(root), "SGE_CELL": "default", "SGE_ND": "1"}
-    env |= {name: str(port) for name, port in zip(names, free_ports(2), strict=True)}
     holder = subprocess.Popen(["unshare", "--uts", "sh", "-c", "hostname localhost && echo && exec sleep infinity"], stdout=subprocess.PIPE)
     assert holder.stdout is not None
     holder.stdout.readline()

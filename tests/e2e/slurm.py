@@ -33,6 +33,7 @@ GresTypes=gpu
 ReturnToService=2
 SchedulerType=sched/builtin
 SchedulerParameters=sched_interval=1,batch_sched_delay=0,default_queue_depth=100
+MessageTimeout=100
 InactiveLimit=0
 MinJobAge=300
 KillWait=30
@@ -59,9 +60,8 @@ class Slurm:
         self.environment = {**environment, "SLURM_CONF": str(folder / "slurm.conf")}
         self.daemons: list[subprocess.Popen[bytes]] = []
 
-    def start(self) -> None:
-        """Start the daemons, and return when the node takes jobs."""
-        controller, node = free_ports(2)
+    def start(self, controller: int, node: int) -> None:
+        """Start the daemons, each on its port, and return when the node takes jobs."""
         for name in ("state", "spool"):
             (self._folder / name).mkdir()
         for index in range(2):
@@ -104,14 +104,19 @@ def need_slurm() -> None:
 def running_slurm(folder: Path, environment: Environment) -> Iterator[Slurm]:
     """Have a Slurm, and end it with every job in the end."""
     slurm = Slurm(folder, environment)
-    try:
-        slurm.start()
-        yield slurm
-    finally:
-        slurm.run("scancel", "--signal=KILL", "--full", "--user=root", check=False)
-        slurm.run("scancel", "--user=root", check=False)
-        with suppress(AssertionError):
-            until(lambda: not slurm.run("squeue", "--noheader", check=False), "an empty queue")
-        for daemon in reversed(slurm.daemons):
-            daemon.send_signal(signal.SIGTERM)
-            daemon.wait()
+    with free_ports(2) as ports:
+        try:
+            slurm.start(*ports)
+            yield slurm
+        finally:
+            _end(slurm)
+
+
+def _end(slurm: Slurm) -> None:
+    slurm.run("scancel", "--signal=KILL", "--full", "--user=root", check=False)
+    slurm.run("scancel", "--user=root", check=False)
+    with suppress(AssertionError):
+        until(lambda: not slurm.run("squeue", "--noheader", check=False), "an empty queue")
+    for daemon in reversed(slurm.daemons):
+        daemon.send_signal(signal.SIGTERM)
+        daemon.wait()

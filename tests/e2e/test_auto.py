@@ -9,21 +9,21 @@ from pathlib import Path
 
 import pytest
 from e2e.handed_on import was_handed_on, write_search
-from e2e.processes import Environment, completed, running, until
+from e2e.processes import Environment, running, until
 from e2e.slurm import need_slurm, running_slurm
 from parts import lack
 
 from shadho_like.batch import manager_status
 
 SMALL = ("--worker-option=--memory=500", "--worker-option=--disk=500")
-SHORT = """
+SHORT = '''
 from shadho_like import Shadho, rand
-opt = Shadho("sleep 1; echo '{\\"loss\\": 1, \\"home\\": \\"'$SHADHO_HOME'\\"}' > result.json", {"x": rand.uniform(0, 1)},
-             name="auto", max_tasks=8, timeout=None)
+command = """until [ -e 'GATE' ]; do sleep 0.1; done; echo '{\\"loss\\": 1, \\"home\\": \\"'$SHADHO_HOME'\\"}' > result.json"""
+opt = Shadho(command, {"x": rand.uniform(0, 1)}, name="auto", max_tasks=8, timeout=None)
 opt.config.workqueue.name = "auto"
 opt.config.workqueue.address = "127.0.0.1"
 opt.run()
-"""
+'''
 
 
 @pytest.fixture(autouse=True)
@@ -46,17 +46,15 @@ def said(environment: Environment, *words: str) -> str:
 
 
 def test_there_are_as_many_workers_as_there_is_work(tmp_path: Path, user: Environment) -> None:
-    (tmp_path / "driver.py").write_text(SHORT)
-    directory = tmp_path / "experiments/auto"
+    gate = tmp_path / "gate"
+    (tmp_path / "driver.py").write_text(SHORT.replace("GATE", str(gate)))
     with running(["python", "driver.py"], tmp_path, user) as driver:
         until(lambda: _tasks(user) > 0, "work", driver)
         assert "process" in said(user, "submit", "--batch", "local", "--name", "auto", "--auto", "0:2", *SMALL)
-        until(lambda: completed(directory) >= 1, "a trial", driver)
-        status = said(user, "status", "auto").splitlines()
-        assert status[0] == "auto: 2 running"
-        assert status[1].startswith("local --auto 0:2  2 wanted (process ")
+        until(lambda: said(user, "status", "auto").startswith("auto: 2 running\nlocal --auto 0:2  2 wanted (process "), "2 workers", driver)
         assert "are kept already" in said(user, "submit", "--batch", "local", "--name", "auto", "--auto", "0:1")
         assert "are kept by --auto 0:2" in said(user, "scale", "auto", "3")
+        gate.touch()
         assert "completed" in driver.communicate()[0]
     assert "told to end" in said(user, "scale", "auto", "0")
     until(lambda: said(user, "status", "auto") == "auto: none in a queue\nlocal --auto 0:2  ended: drained\n", "the factory's end")

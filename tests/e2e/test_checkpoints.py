@@ -91,6 +91,9 @@ def stopped(place: Path, environment: Environment, **options: Any) -> Iterator[s
         until(lambda: all((place / f"gate.{trial}").exists() for trial in (0, 1)), "the fifth step of both trials", driver)
         kept = {"0.1.3": "KEPT", "1.1.3": "KEPT", "0.1.4": "KEPT", "1.1.4": "KEPT"}
         until(lambda: states(place, environment).items() >= kept.items(), "the driver's hearing of it", driver)
+        # It removes what it does not keep after it has written that down.
+        roots = [place / "search/checkpoints", *place.glob("shared/*")]
+        until(lambda: [name for root in roots for name in there(root)] == sorted(kept), "the end of all others", driver)
         yield driver
     (place / "gate").unlink()
 

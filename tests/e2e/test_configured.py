@@ -23,12 +23,16 @@ opt.config.workqueue.address = "127.0.0.1"
 opt.add_input_file("model.py")
 opt.run()
 """
+# The first one ends when there has been another beside it.
 MODEL = """
-import os, time
+import os, tempfile, time
 
 def train(context):
     began = time.time()
+    tempfile.mkstemp(dir="BEGUN")
     for operation in context.searcher.operations():
+        while len(os.listdir("BEGUN")) < 2:
+            time.sleep(0.02)
         time.sleep(0.3)
         said = {name: value for name, value in os.environ.items() if name.startswith("MY_")}
         operation.report_completed({"loss": context.hparams["x"], "said": said, "began": began, "ended": time.time()})
@@ -52,9 +56,12 @@ def wq_worker(*options: str) -> list[str]:
 
 
 def prepare(folder: Path, name: str, priority: int) -> Path:
+    """Write a search; return its file, beside which its driver is to run."""
+    begun = folder / "begun"
+    begun.mkdir(parents=True)
     (folder / "driver.py").write_text(DRIVER)
-    (folder / "model.py").write_text(MODEL)
-    path = folder / f"{name}-{priority}.yaml"
+    (folder / "model.py").write_text(MODEL.replace("BEGUN", str(begun)))
+    path = folder / "search.yaml"
     path.write_text(CONFIG.format(name=name, priority=priority))
     return path
 
@@ -83,11 +90,8 @@ def test_workers_go_to_the_smallest_priority_first(tmp_path: Path, environment: 
     monkeypatch.setenv("SHADHO_HOME", environment["SHADHO_HOME"])
     with ExitStack() as stack:
         for number, priority in enumerate((5, 80), 1):
-            path = prepare(tmp_path, "yaml_order", priority)
-            folder = tmp_path / f"of-{priority}"
-            folder.mkdir()
-            (folder / "model.py").write_text(MODEL)
-            driver = stack.enter_context(running(["python", str(tmp_path / "driver.py"), str(path)], folder, environment))
+            path = prepare(tmp_path / f"of-{priority}", "yaml_order", priority)
+            driver = stack.enter_context(running(["python", "driver.py", path.name], path.parent, environment))
             until(lambda: len(found()) == number, "the driver's rendezvous", driver)  # noqa: B023
         assert [each.priority for each in found()] == [5, 80]
         worker = stack.enter_context(running(wq_worker("-M", "yaml_order"), tmp_path, environment))

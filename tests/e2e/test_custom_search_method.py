@@ -17,6 +17,31 @@ from shadho_like.result import Result
 EXAMPLE = Path(__file__).parents[2] / "examples/custom_search_method"
 
 
+# What a search that is to be killed may do before that: it has not ended by itself when the test comes to it.
+HELD = """
+    import time
+    while context.trial.number >= int(open({limit!r}).read()):
+        time.sleep(0.02)
+"""
+
+
+def held(folder: Path, limit: Path) -> Path:
+    """Have no trial of the copied example begin its training whose number is not below the one in a file."""
+    model = folder / "model/model_def.py"
+    line = "with shadho_worker.init() as context:\n"
+    text = model.read_text()
+    assert text.count(line) == 1
+    model.write_text(text.replace(line, line + HELD.format(limit=str(limit))))
+    return folder
+
+
+def allow(limit: Path, trials: int) -> None:
+    """Let so many trials begin."""
+    partial = limit.with_suffix(".partial")
+    partial.write_text(str(trials))
+    partial.replace(limit)
+
+
 def copied(folder: Path, *, one_at_a_time: bool) -> Path:
     """Copy the example; one trial at a time makes the order of results, on which ASHA depends, the same in every run."""
     shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("experiments", "__pycache__"))
@@ -49,10 +74,14 @@ def told(folder: Path) -> list[object]:
 def test_killed_at_five_points_it_finds_what_an_undisturbed_run_finds(tmp_path: Path, environment: Environment) -> None:
     disturbed, undisturbed = (copied(tmp_path / name, one_at_a_time=True) for name in ("disturbed", "undisturbed"))
     directory = disturbed / "experiments/custom_asha"
+    limit = tmp_path / "limit"
+    held(disturbed, limit)
     for moment in (2, 6, 11, 17, 24):
+        allow(limit, moment + 3)
         with running(["python", "run_experiment.py"], disturbed, environment) as runner:
             until(lambda at_least=moment: done(directory) >= at_least, f"{moment} trials", runner)  # type: ignore[misc]
             runner.send_signal(signal.SIGKILL)
+    allow(limit, 30)
     assert "custom_asha: 30 trials, 0 failures" in run(disturbed, environment)
     run(undisturbed, environment)
     assert told(disturbed) == told(undisturbed)
@@ -81,11 +110,16 @@ def test_on_work_queue(tmp_path: Path, environment: Environment) -> None:
 def test_inside_of_a_trial_killed_at_five_points(tmp_path: Path, environment: Environment) -> None:
     disturbed, undisturbed = (copied(tmp_path / name, one_at_a_time=True) for name in ("disturbed", "undisturbed"))
     sandboxes = disturbed / "experiments/searcher/sandboxes"
+    limit = tmp_path / "limit"
+    held(disturbed, limit)
+    allow(limit, 0)
     with running(["python", "driver.py"], disturbed, environment) as driver:
         for attempt, moment in enumerate((2, 6, 11, 17, 24), 1):
             search = sandboxes / f"0.{attempt}/core_search"
+            allow(limit, moment + 3)
             until(lambda search=search, moment=moment: done(search) >= moment, f"{moment} trials", driver)  # type: ignore[misc]
             os.kill(process_in(search.parent), signal.SIGKILL)
+        allow(limit, 30)
         driver.communicate()
     assert driver.returncode == 0
     run(undisturbed, environment)
@@ -96,11 +130,13 @@ def test_inside_of_a_trial_killed_at_five_points(tmp_path: Path, environment: En
 
 
 def process_in(folder: Path) -> int:
-    """Return the process of `run_in_trial.py` in a sandbox."""
+    """Return the process of `run_in_trial.py` in a sandbox: of those that look like it, the one that is no copy which another forked."""
+    parents = {}
     for process in Path("/proc").iterdir():
         with suppress(OSError):
             if process.name.isdecimal() and (process / "cwd").readlink() == folder:
                 command = (process / "cmdline").read_bytes().split(b"\0")
                 if command[1:2] == [b"run_in_trial.py"]:
-                    return int(process.name)
-    raise AssertionError(folder)
+                    parents[int(process.name)] = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+    [found] = [process for process, parent in parents.items() if parent not in parents]
+    return found

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import shadho_rendezvous
 from e2e.processes import Environment, running, until
 
 from shadho_like.result import Result
@@ -23,8 +24,9 @@ from shadho_like import Shadho, rand
 from train import train
 
 if __name__ == "__main__":
-    opt = Shadho(COMMAND, {"x": rand.uniform(0, 1)}, max_tasks=4, name="drain", timeout=120, seed=1)
+    opt = Shadho(COMMAND, {"x": rand.uniform(0, 1)}, max_tasks=4, name="drain", timeout=None, seed=1)
     opt.add_input_file("train.py")
+    opt.add_input_file("ends_with_9.py")
     opt.config.workqueue.name = "drain"
     opt.config.workqueue.address = "127.0.0.1"
     opt.run()
@@ -41,10 +43,11 @@ def train(context):
         with context.latest_checkpoint as path:
             epochs = json.load(open(f"{path}/state.json"))
     resumed = epochs
+    # Whenever it is asked to end, it has something to hand on.
+    epochs += 1
     for operation in context.searcher.operations():
         while os.environ["WORKER"] == "a" and not context.preempt.should_preempt():
             time.sleep(0.02)
-            epochs += 1
         if context.preempt.should_preempt():
             with context.checkpoint.save_path() as path:
                 json.dump(epochs, open(f"{path}/state.json", "w"))
@@ -54,6 +57,13 @@ def train(context):
 if __name__ == "__main__":
     with shadho_worker.init() as context:
         train(context)
+"""
+# Not `signal.pause`: a signal that comes just before it would be waited for in vain.
+ENDS_WITH_9 = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(9))
+while True:
+    time.sleep(0.05)
 """
 SHELL = 'echo $WORKER >> "$STARTED"; {}; [ $WORKER = b ] && echo 1 > result.json'
 
@@ -67,12 +77,16 @@ class Drained:
         self._environment = {**environment, "STARTED": str(self.started)}
         self._stack = stack
 
-    def begin(self, command: str, *options: str, **environment: str) -> subprocess.Popen[str]:
-        """Return the worker a, with two trials running."""
+    def begin(self, command: str, *options: str, ends_in_s: int | None = None) -> subprocess.Popen[str]:
+        """Return the worker a, with two trials running; `ends_in_s` is what Slurm gives it."""
         (self.folder / "driver.py").write_text(DRIVER.replace("COMMAND", command if command == "train" else repr(command)), encoding="utf-8")
         (self.folder / "train.py").write_text(TRAIN, encoding="utf-8")
+        (self.folder / "ends_with_9.py").write_text(ENDS_WITH_9, encoding="utf-8")
         self.driver = self._stack.enter_context(running(["python", "driver.py"], self.folder, self._environment))
-        worker = self._worker("a", *options, **environment)
+        home = self._environment["SHADHO_HOME"]
+        until(lambda: bool(shadho_rendezvous.find(home, "drain")), "a driver", self.driver)
+        slurm = {} if ends_in_s is None else {"SLURM_JOB_END_TIME": str(int(time.time()) + ends_in_s)}
+        worker = self._worker("a", *options, **slurm)
         until(lambda: self.started.exists() and self.started.read_text() == "a\na\n", "two trials on a", worker)
         return worker
 
@@ -113,13 +127,12 @@ def test_running_trials_take_a_checkpoint_and_go_on_elsewhere_and_no_others_begi
 
 @pytest.mark.parametrize("told_by", ["option", "Slurm"])
 def test_the_end_of_the_time_drains_before_it_and_says_so(drained: Drained, told_by: str) -> None:
-    end_s = int(time.time()) + 40
-    options = ["--wall-time", "40"] if told_by == "option" else []
-    slurm = {"SLURM_JOB_END_TIME": str(end_s)} if told_by == "Slurm" else {}
-    worker = drained.begin("python train.py", "--drain-grace", "3", *options, **slurm)
+    # 20 s for two trials to begin, 25 s for them to end, and the 30 s before the end that a worker leaves free.
+    options, ends_in_s = (["--wall-time", "75"], None) if told_by == "option" else ([], 75)
+    worker = drained.begin("python train.py", "--drain-grace", "25", *options, ends_in_s=ends_in_s)
     told = worker.communicate()[0]
     assert worker.returncode == 4
-    assert "the time is almost over: 2 running tasks have 3 s to end" in told
+    assert "the time is almost over: 2 running tasks have 25 s to end" in told
     assert "wq_worker: the time is over (--wall-time, or the batch job's)" in told
     assert sum(trial.metrics["resumed"] != 0 for trial in drained.finish()) == 2
 
@@ -127,7 +140,7 @@ def test_the_end_of_the_time_drains_before_it_and_says_so(drained: Drained, told
 @pytest.mark.parametrize(
     "command",
     [
-        SHELL.format("[ $WORKER = b ] || python -c 'import signal, sys; signal.signal(15, lambda *_: sys.exit(9)); signal.pause()'"),
+        SHELL.format("[ $WORKER = b ] || python ends_with_9.py"),
         SHELL.format("(trap 'exit 7' TERM; while [ $WORKER = a ]; do sleep 0.1; done)"),
     ],
     ids=["python", "shell"],

@@ -22,13 +22,16 @@ OBJECTIVE = """
 from shadho_like import Shadho, rand
 
 def objective(params):
-    import os, sys
+    import glob, os, sys, time
     import numpy
+    # A trial that is quicker than the server of warm interpreters waits for it, so that those after it find it.
+    while not glob.glob(os.environ["SHADHO_WARM"] + "/slot.*"):
+        time.sleep(0.02)
     places = {"prefix": sys.prefix, "base": sys.base_prefix, "numpy": numpy.__file__}
     return {"loss": float(numpy.sum([params["x"]])), "parent": os.getppid(), **places}
 
 if __name__ == "__main__":
-    opt = Shadho(objective, {"x": rand.uniform(0, 1)}, max_tasks=12, name="packed", timeout=120)
+    opt = Shadho(objective, {"x": rand.uniform(0, 1)}, max_tasks=12, name="packed", timeout=None)
     opt.config.workqueue.name = "packed"
     opt.config.workqueue.address = "127.0.0.1"
     opt.config.workqueue.environment = "ENVIRONMENT"
@@ -36,12 +39,14 @@ if __name__ == "__main__":
 """
 COMMAND = """
 from shadho_like import Shadho, rand
-opt = Shadho("greet; ls", {"x": rand.uniform(0, 1)}, max_tasks=2, name="packed", timeout=120)
+opt = Shadho("greet; ls", {"x": rand.uniform(0, 1)}, max_tasks=2, name="packed", timeout=None)
 opt.config.workqueue.name = "packed"
 opt.config.workqueue.address = "127.0.0.1"
 opt.config.workqueue.environment = "ENVIRONMENT"
 opt.run()
 """
+# What another process is writing, and renames when it has.
+UNFINISHED = shutil.ignore_patterns("*.pyc.*")
 GREET = """#!{python}
 import json, sys, numpy
 json.dump({{"loss": 1, "prefix": sys.prefix, "numpy": numpy.__file__}}, open("result.json", "w"))
@@ -59,7 +64,7 @@ def environment_at(path: Path, *packages: str) -> Path:
     [there] = path.glob("lib/python*/site-packages")
     for pattern in packages:
         for package in Path(sysconfig.get_path("purelib")).glob(pattern):
-            shutil.copytree(package, there / package.name, copy_function=_link)
+            shutil.copytree(package, there / package.name, copy_function=_link, ignore=UNFINISHED)
     greet = path / "bin/greet"
     greet.write_text(GREET.format(python=path / "bin/python"))
     greet.chmod(0o755)
@@ -141,7 +146,7 @@ def conda_environment_at(path: Path) -> Path:
     (path / "conda-meta/python-3-0.json").write_text(json.dumps(record))
     for pattern in ("numpy*", "cloudpickle*"):
         for package in Path(sysconfig.get_path("purelib")).glob(pattern):
-            shutil.copytree(package, library / "site-packages" / package.name, copy_function=_link)
+            shutil.copytree(package, library / "site-packages" / package.name, copy_function=_link, ignore=UNFINISHED)
     return path
 
 

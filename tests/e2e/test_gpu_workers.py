@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,15 +21,19 @@ case "$1" in
 *) printf 'GPU-aa, 81920, 8.0\\nGPU-bb, 81920, 8.0\\n' ;;
 esac
 """
+# A trial ends when as many have begun as are to run at once: those that begin first do so side by side, however slow the machine.
 DRIVER = """
-import os, time
+import os, tempfile, time
 from shadho_like import Shadho, rand
 
-COMMAND = '''t=$(date +%s%N); sleep 0.4
+COMMAND = '''t=$(date +%s%N); mktemp 'BEGUN/XXXXXX'; until [ $(ls 'BEGUN' | wc -l) -ge AT_ONCE ]; do sleep 0.05; done; sleep 0.4
 echo "{\\\\"loss\\\\": 1, \\\\"seen\\\\": \\\\"$CUDA_VISIBLE_DEVICES\\\\", \\\\"from\\\\": $t, \\\\"to\\\\": $(date +%s%N)}" > result.json'''
 
 def objective(params):
     began = time.time_ns()
+    tempfile.mkstemp(dir="BEGUN")
+    while len(os.listdir("BEGUN")) < AT_ONCE:
+        time.sleep(0.05)
     time.sleep(0.4)
     return {"loss": 1, "seen": os.environ["CUDA_VISIBLE_DEVICES"], "from": began, "to": time.time_ns()}
 
@@ -46,7 +50,7 @@ Searched = Callable[..., tuple[Seen, str]]
 
 
 @pytest.fixture
-def searched(tmp_path: Path, environment: Environment) -> Searched:
+def searched(tmp_path: Path, environment: Environment) -> Iterator[Searched]:
     """Run a search with a worker on a machine with two GPUs; return what each trial saw, from when to when, and what the worker said."""
     program = tmp_path / "bin/nvidia-smi"
     program.parent.mkdir()
@@ -55,9 +59,15 @@ def searched(tmp_path: Path, environment: Environment) -> Searched:
     there = {name: value for name, value in environment.items() if not name.startswith(("CUDA_", "SLURM_", "SGE_"))}
     there["PATH"] = f"{program.parent}:{there['PATH']}"
 
-    def search(kind: str, *options: str, stock: tuple[str, ...] = (), visible: str | None = None, **settings: object) -> tuple[Seen, str]:
-        [port] = free_ports(1)
+    begun = tmp_path / "begun"
+    begun.mkdir()
+
+    def search(
+        kind: str, *options: str, at_once: int = 1, stock: tuple[str, ...] = (), visible: str | None = None, **settings: object
+    ) -> tuple[Seen, str]:
+        [port] = ports
         text = DRIVER.replace("KIND", kind).replace("SETTINGS", repr({**settings, "port": port}))
+        text = text.replace("BEGUN", str(begun)).replace("AT_ONCE", str(at_once))
         (tmp_path / "driver.py").write_text(text, encoding="utf-8")
         limits = ["--cores", "8", "--memory", "1000", "--disk", "1000"]
         ours = [sys.executable, "-m", "wq_worker", "-M", "gpus", "--timeout", "60", *limits, *options]
@@ -75,7 +85,8 @@ def searched(tmp_path: Path, environment: Environment) -> Searched:
         assert result.counts == {"COMPLETED": 12}, said
         return [(str(t.metrics["seen"]), float(str(t.metrics["from"])), float(str(t.metrics["to"]))) for t in result.trials], told
 
-    return search
+    with free_ports(1) as ports:
+        yield search
 
 
 def most_at_once(seen: Seen, device: str = "") -> int:
@@ -86,7 +97,7 @@ def most_at_once(seen: Seen, device: str = "") -> int:
 
 @pytest.mark.parametrize("kind", ["COMMAND", "objective"])
 def test_a_gpu_for_each_trial(searched: Searched, kind: str) -> None:
-    seen, told = searched(kind, gpus=1)
+    seen, told = searched(kind, at_once=2, gpus=1)
     assert {visible for visible, *_ in seen} == {"GPU-aa", "GPU-bb"}
     assert [most_at_once(seen, device) for device in ("GPU-aa", "GPU-bb")] == [1, 1]
     assert most_at_once(seen) == 2
@@ -96,7 +107,7 @@ def test_a_gpu_for_each_trial(searched: Searched, kind: str) -> None:
 @pytest.mark.parametrize("asked", [({"gpus": 0.5}, ()), ({"gpus": 1}, ("--jobs-per-gpu", "2"))], ids=["by the driver", "by the worker"])
 def test_two_trials_share_a_gpu(searched: Searched, asked: tuple[dict[str, float], tuple[str, ...]]) -> None:
     settings, options = asked
-    seen, _ = searched("COMMAND", *options, **settings)
+    seen, _ = searched("COMMAND", *options, at_once=4, **settings)
     assert [most_at_once(seen, device) for device in ("GPU-aa", "GPU-bb")] == [2, 2]
     assert most_at_once(seen) == 4
 
@@ -109,7 +120,7 @@ def test_two_gpus_for_each_trial_are_different_ones(searched: Searched) -> None:
 
 @pytest.mark.parametrize("kind", ["COMMAND", "objective"])
 def test_trials_that_ask_for_none_see_none(searched: Searched, kind: str) -> None:
-    seen, _ = searched(kind, cores=2)
+    seen, _ = searched(kind, at_once=3, cores=2)
     assert {visible for visible, *_ in seen} == {""}
     assert most_at_once(seen) > 2
 
@@ -122,7 +133,7 @@ def test_the_machines_own_list_is_honoured_and_a_model_can_be_asked_for(searched
 
 
 def test_a_worker_of_work_queues_own_is_left_as_it_is(searched: Searched) -> None:
-    seen, _ = searched("COMMAND", stock=("--gpus", "2"), gpus=1)
+    seen, _ = searched("COMMAND", at_once=2, stock=("--gpus", "2"), gpus=1)
     assert {visible for visible, *_ in seen} == {"0", "1"}
 
 

@@ -6,13 +6,12 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import wq_worker
-from e2e.processes import completed
+from e2e.processes import completed, until
 
 from shadho_like.journal import JournalReader
 from shadho_like.result import Result
@@ -27,9 +26,11 @@ opt.add_input_file("task.sh")
 {more}
 opt.run()
 """
-# A command that needs no Python: it notes that it ran, and answers with its trial's number.
+# A command that needs no Python: it notes that it ran, and answers with its trial's number. No more trials begin than the test allows,
+# so that a driver that is to be killed does not end by itself before.
 TASK = """
 trial=$(sed 's/.*"trial": *\\([0-9]*\\).*/\\1/' trial.json)
+until read limit <{limit} && [ "$trial" -lt "$limit" ]; do sleep 0.02; done
 echo "$trial" >> {log}
 echo "{{\\"loss\\": $trial}}" > result.json
 """
@@ -40,7 +41,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SHADHO_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("CATALOG_HOST", raising=False)
-    (tmp_path / "task.sh").write_text(TASK.format(log=tmp_path / "ran"))
+    (tmp_path / "task.sh").write_text(TASK.format(log=tmp_path / "ran", limit=tmp_path / "limit"))
     return tmp_path
 
 
@@ -53,17 +54,24 @@ def worker(place: Path, work_queue_installed: None) -> Iterator[subprocess.Popen
     process.wait()
 
 
+def allow(place: Path, trials: int) -> None:
+    """Let so many trials begin."""
+    partial = place / "limit.partial"
+    partial.write_text(f"{trials}\n")
+    partial.replace(place / "limit")
+
+
 def killed_and_started_again(place: Path, more: str) -> Result:
     (place / "driver.py").write_text(DRIVER.format(trials=TRIALS, more=more))
     directory = place / "killed"
     moments = sorted(random.Random(5).sample(range(1, TRIALS - 20), KILLS))
     recorded: list[int] = []
     for moment in moments:
+        allow(place, moment + 10)
         with (place / "driver.log").open("a") as log:
             driver = subprocess.Popen([sys.executable, "driver.py", str(directory)], stdout=log, stderr=log)
-        while completed(directory) < moment:
-            assert driver.poll() is None, (place / "driver.log").read_text()
-            time.sleep(0.005)
+        until(lambda: driver.poll() is not None or completed(directory) >= moment, f"{moment} trials")  # noqa: B023
+        assert driver.poll() is None, (place / "driver.log").read_text()
         driver.send_signal(signal.SIGKILL)
         driver.wait()
         # Whatever the dead driver's attempts still do, what is recorded now must not be run again.
@@ -71,6 +79,7 @@ def killed_and_started_again(place: Path, more: str) -> Result:
             done = [trial.number for trial in journal.trials() if trial.state.value == "COMPLETED"]
         assert set(recorded) <= set(done)
         recorded = done
+    allow(place, TRIALS)
     ran_before = (place / "ran").read_text().split()
     final = subprocess.run([sys.executable, "driver.py", str(directory)], capture_output=True, text=True, check=False)
     assert final.returncode == 0, final.stdout + final.stderr

@@ -18,15 +18,17 @@ from shadho_like.result import Result
 
 pytestmark = [pytest.mark.usefixtures("work_queue_installed")]
 PORT = 9100
+# The first trial on each device ends when each device has one.
 DRIVER = """
 import sys
 from shadho_like import Shadho, rand
-command = '''sleep 0.1; echo '{"loss": 1, "host": "'$HOST_NAME'", "device": "'$CUDA_VISIBLE_DEVICES'"}' > result.json'''
+command = ''': >"BEGUN/$HOST_NAME-$CUDA_VISIBLE_DEVICES"; until [ $(ls BEGUN | wc -l) -ge 3 ]; do sleep 0.1; done; sleep 0.1
+echo '{"loss": 1, "host": "'$HOST_NAME'", "device": "'$CUDA_VISIBLE_DEVICES'"}' > result.json'''
 opt = Shadho(command, {"x": rand.uniform(0, 1)}, name="network", max_tasks=200, timeout=None)
 opt.config.workqueue.name = "network"
 opt.config.workqueue.address = sys.argv[1]
 opt.config.workqueue.port = "9100-9110"
-opt.config.workqueue.catalog = f"{sys.argv[1]}:9097"
+opt.config.workqueue.catalog = sys.argv[2]
 opt.config.workqueue.cores = 1
 opt.config.workqueue.gpus = 1
 opt.run()
@@ -96,15 +98,21 @@ def worker(*options: str) -> list[str]:
 
 def test_200_trials_over_three_hosts(tmp_path: Path, environment: Environment) -> None:
     need_namespaces()
-    (tmp_path / "driver.py").write_text(DRIVER)
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "driver.py").write_text(DRIVER.replace("BEGUN", str(tmp_path / "begun")))
     (tmp_path / "wrong").write_text("a guess")
     password = Path(environment["SHADHO_HOME"], "rendezvous/network.password")
     directory = tmp_path / "experiments/network"
     away = {**environment, "SHADHO_HOME": str(tmp_path / "elsewhere"), "HOST_NAME": "far"}
     with network(3) as hosts, ExitStack() as stack:
         here = hosts.address(1)
-        stack.enter_context(running(hosts.on(1, "catalog_server", "-I", here, "-p", "9097", "-u", "127.0.0.1"), tmp_path, environment))
-        driver = stack.enter_context(running(hosts.on(1, "python", "driver.py", here), tmp_path, environment))
+        listens = tmp_path / "catalog"
+        command = hosts.on(1, "catalog_server", "-I", here, "-u", "127.0.0.1", "-Z", str(listens))
+        server = stack.enter_context(running(command, tmp_path, environment))
+        # The driver tells it of itself once a minute, and does not hear whether anybody listens.
+        until(lambda: listens.exists() and listens.read_text().endswith("\n"), "a catalog", server)
+        catalog = f"{here}:{int(listens.read_text())}"
+        driver = stack.enter_context(running(hosts.on(1, "python", "driver.py", here, catalog), tmp_path, environment))
         until(password.exists, "a password", driver)
         with running(hosts.on(3, *worker(here, str(PORT), "-P", str(tmp_path / "wrong"))), tmp_path, away) as wrong:
             said = wrong.communicate()[0]
@@ -113,7 +121,7 @@ def test_200_trials_over_three_hosts(tmp_path: Path, environment: Environment) -
         # One sees the driver's home folder, the other has but a copy of the password and asks the catalog.
         near = hosts.on(2, *worker("-M", "network", "--cores", "1", "--gpus", "1"))
         stack.enter_context(running(near, tmp_path, {**environment, "HOST_NAME": "near"}))
-        asked = ["-M", "network", "-C", f"{here}:9097", "-P", str(shutil.copy(password, tmp_path / "copy"))]
+        asked = ["-M", "network", "-C", catalog, "-P", str(shutil.copy(password, tmp_path / "copy"))]
         stack.enter_context(running(hosts.on(3, *worker(*asked, "--cores", "2", "--gpus", "2")), tmp_path, away))
         until(lambda: completed(directory) >= 200, "200 trials", driver)
         assert "200 completed" in driver.communicate()[0]

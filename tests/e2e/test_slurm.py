@@ -19,17 +19,19 @@ SCRIPTS = Path(__file__).parents[2] / "scripts/slurm"
 
 DEVICES = """
 from shadho_like import Shadho, rand
-command = '''sleep 0.3; echo '{"loss": 1, "device": "'$CUDA_VISIBLE_DEVICES'", "worker": "'$SLURM_ARRAY_TASK_ID'"}' > result.json'''
+command = ''': >"BEGUN/$SLURM_ARRAY_TASK_ID-$CUDA_VISIBLE_DEVICES"; until [ -e GATE ]; do sleep 0.1; done
+echo '{"loss": 1, "device": "'$CUDA_VISIBLE_DEVICES'", "worker": "'$SLURM_ARRAY_TASK_ID'"}' > result.json'''
 opt = Shadho(command, {"x": rand.uniform(0, 1)}, name="devices", max_tasks=40, timeout=None)
 opt.config.workqueue.name = "devices"
 opt.config.workqueue.address = "127.0.0.1"
 opt.config.workqueue.gpus = 1
 opt.run()
 """
+# From the fourth on, each trial waits for the test.
 DRIVER = """
 from shadho_like import Shadho, rand
-opt = Shadho("sleep 0.5; echo 1 > performance.out; echo '{\\"loss\\": 1}' > result.json", {"x": rand.uniform(0, 1)},
-             name="requeued", workers=1, max_tasks=12, timeout=None)
+command = '''echo >>BEGUN; until [ $(wc -l <BEGUN) -le 3 ] || [ -e GATE ]; do sleep 0.1; done; echo '{"loss": 1}' > result.json'''
+opt = Shadho(command, {"x": rand.uniform(0, 1)}, name="requeued", workers=1, max_tasks=12, timeout=None)
 opt.run()
 """
 
@@ -42,6 +44,13 @@ def slurm(tmp_path: Path, environment: Environment) -> Iterator[Slurm]:
         yield started
 
 
+def write_driver(folder: Path, text: str) -> tuple[Path, Path]:
+    """Write `driver.py`; return where its trials say that they have begun, and the file for which they wait."""
+    begun, gate = folder / "begun", folder / "gate"
+    (folder / "driver.py").write_text(text.replace("BEGUN", str(begun)).replace("GATE", str(gate)))
+    return begun, gate
+
+
 def shadho(slurm: Slurm, *words: str) -> list[str]:
     return slurm.run("shadho", "workers", *words).splitlines()
 
@@ -51,12 +60,15 @@ def submit(slurm: Slurm, name: str, *options: str) -> list[str]:
 
 
 def test_trials_see_the_device_that_slurm_gave(tmp_path: Path, slurm: Slurm) -> None:
-    (tmp_path / "driver.py").write_text(DEVICES)
+    begun, gate = write_driver(tmp_path, DEVICES)
+    begun.mkdir()
     with running(["python", "driver.py"], tmp_path, slurm.environment) as driver:
         ids = submit(slurm, "devices", "-n", "2", "--gpus", "1", "--memory", "500M", "--", "--comment=two of them")
         assert len(ids) == 2
-        until(lambda: "2 running" in shadho(slurm, "status", "devices")[0], "two running workers", driver)
+        until(lambda: len(list(begun.iterdir())) == 2, "a trial on each of two workers", driver)
+        assert "2 running" in shadho(slurm, "status", "devices")[0]
         given = {each.partition("_")[2]: _device(slurm, each) for each in ids}
+        gate.touch()
         assert "completed" in driver.communicate()[0]
         assert driver.returncode == 0
     trials = Result(tmp_path / "experiments/devices").trials
@@ -86,7 +98,8 @@ def test_workers_are_added_and_taken_out(tmp_path: Path, slurm: Slurm) -> None:
 @pytest.mark.parametrize("end", ["drain", "time limit"])
 def test_a_worker_that_is_to_end_hands_its_training_on(tmp_path: Path, slurm: Slurm, end: str) -> None:
     sign = write_search(tmp_path, "long")
-    options = ["--memory", "500M", *(["--time", "0:01:00", "--drain-grace", "5"] if end == "time limit" else [])]
+    # 40 s at least to begin, for Slurm may tell of the end 30 s too early; 20 s to end; and the 30 s that a worker leaves free.
+    options = ["--memory", "500M", *(["--time", "0:02:00", "--drain-grace", "20"] if end == "time limit" else [])]
     with running(["python", "driver.py"], tmp_path, slurm.environment) as driver:
         [first] = submit(slurm, "long", *options)
         until(sign.exists, "a training", driver)
@@ -101,7 +114,7 @@ def test_a_worker_that_is_to_end_hands_its_training_on(tmp_path: Path, slurm: Sl
 
 
 def test_a_driver_puts_itself_into_the_queue_again_and_carries_on(tmp_path: Path, slurm: Slurm) -> None:
-    (tmp_path / "driver.py").write_text(DRIVER)
+    _, gate = write_driver(tmp_path, DRIVER)
     script = str(SCRIPTS / "driver.sbatch")
     directory = tmp_path / "experiments/requeued"
     command = ["sbatch", "--parsable", f"--chdir={tmp_path}", "--mem=500M", "--output=driver.log", script, "driver.py"]
@@ -110,8 +123,8 @@ def test_a_driver_puts_itself_into_the_queue_again_and_carries_on(tmp_path: Path
     slurm.run("scancel", "--batch", "--signal=TERM", job)
     log = tmp_path / "driver.log"
     until(lambda: "the driver goes on when this job runs again" in log.read_text(), "the driver's end")
-    before = completed(directory)
-    assert before < 12
+    assert completed(directory) == 3
+    gate.touch()
     until(lambda: slurm.state(job) == "PENDING", "the job in the queue again")
     # It would wait there for two minutes; begun in the second of its end, Slurm would take it for the job that has ended.
     slurm.run("scontrol", "update", f"JobId={job}", "StartTime=now+5")
@@ -123,13 +136,12 @@ def test_a_driver_puts_itself_into_the_queue_again_and_carries_on(tmp_path: Path
 
 
 def test_a_canceled_driver_stays_canceled(tmp_path: Path, slurm: Slurm) -> None:
-    (tmp_path / "driver.py").write_text(DRIVER)
+    write_driver(tmp_path, DRIVER)
     command = ["sbatch", "--parsable", f"--chdir={tmp_path}", "--mem=500M", "--output=driver.log", str(SCRIPTS / "driver.sbatch"), "driver.py"]
     job = slurm.run(*command)
     until(lambda: completed(tmp_path / "experiments/requeued") >= 1, "a trial")
     slurm.run("scancel", job)
-    until(lambda: not slurm.run("squeue", "--noheader", "--job", job, check=False), "the end of the job")
-    assert slurm.state(job) == "CANCELLED"
+    until(lambda: slurm.state(job) == "CANCELLED", "the end of the job")
     assert "the driver goes on" not in (tmp_path / "driver.log").read_text()
 
 
@@ -143,14 +155,18 @@ SIZES = {
 
 @pytest.mark.parametrize("name", SIZES)
 def test_trials_run_on_the_workers_of_the_scripts(tmp_path: Path, slurm: Slurm, name: str) -> None:
-    (tmp_path / "driver.py").write_text(DEVICES)
+    begun, gate = write_driver(tmp_path, DEVICES)
+    begun.mkdir()
+    expected = {"0"} if name == "wq_worker.sbatch" else {"0", "1"}
     small = [*SIZES[name], "--cpus-per-task=1", "--mem=100M", f"--chdir={tmp_path}", "--output=worker.log"]
     with running(["python", "driver.py"], tmp_path, slurm.environment) as driver:
         limits = ["--memory", "200", "--disk", "1000"]
         slurm.run("sbatch", *small, str(SCRIPTS / name), "devices", *limits)
+        until(lambda: {path.name.rpartition("-")[2] for path in begun.iterdir()} >= expected, "a trial on each device", driver)
+        gate.touch()
         assert "completed" in driver.communicate()[0], (tmp_path / "worker.log").read_text()
     devices = {str(trial.metrics["device"]) for trial in Result(tmp_path / "experiments/devices").trials}
-    assert devices == ({"0"} if name == "wq_worker.sbatch" else {"0", "1"})
+    assert devices == expected
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in SCRIPTS.glob("*.sbatch")))

@@ -65,7 +65,7 @@ def test_a_worker_does_as_the_driver_says(tmp_path: Path, monkeypatch: pytest.Mo
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     rendezvous.publish("secret", host="127.0.0.1", port=9123, run_id="one", ssl=True)
-    command = [sys.executable, "-m", "wq_worker", "-M", "secret", "--timeout", "1"]
+    command = [sys.executable, "-m", "wq_worker", "-M", "secret", "--gpus", "0", "--timeout", "60"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     if can:

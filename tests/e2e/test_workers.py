@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -22,19 +23,27 @@ SIN = Path(__file__).parents[2] / "examples/sin"
 
 SHARED = """
 from shadho_like import Shadho, rand
-opt = Shadho("sleep 0.1; echo '{\\"loss\\": 1, \\"worker\\": \\"'$WORKER'\\"}' > result.json", {"x": rand.uniform(0, 1)}, max_tasks=60)
+opt = Shadho("WAIT sleep 0.1; echo '{\\"loss\\": 1, \\"worker\\": \\"'$WORKER'\\"}' > result.json", {"x": rand.uniform(0, 1)}, max_tasks=60)
 opt.config.workqueue.name = "shared"
 opt.config.workqueue.address = "127.0.0.1"
 opt.run()
 """
+# The first trial of each of two workers ends when both have one; after the first thirty, each waits for the test.
+SIDE_BY_SIDE = (
+    ": >BEGUN/$WORKER; until [ $(ls BEGUN | wc -l) -ge 2 ]; do sleep 0.1; done; "
+    "echo >>LOG; until [ $(wc -l <LOG) -le 30 ] || [ -e GATE ]; do sleep 0.1; done;"
+)
 WARM = """
-import os, time
+import glob, os, time
 from shadho_like import Shadho, rand
 
 state = {"trials": 0}
 
 def objective(params):
     state["trials"] += 1
+    # A trial that is quicker than the server of warm interpreters waits for it, so that those after it find it.
+    while not glob.glob(os.environ["SHADHO_WARM"] + "/slot.*"):
+        time.sleep(0.02)
     kind = int(params["kind"])
     if kind == 1:
         os.abort()
@@ -47,7 +56,7 @@ def objective(params):
     return {"loss": kind, "trials": state["trials"], "parent": os.getppid(), "pid": os.getpid(), "folder": os.getcwd()}
 
 if __name__ == "__main__":
-    opt = Shadho(objective, {"kind": rand.choice(KINDS)}, max_tasks=40, seed=1, name="warm", trial_timeout=6)
+    opt = Shadho(objective, {"kind": rand.choice(KINDS)}, max_tasks=40, seed=1, name="warm", trial_timeout=LIMIT)
     opt.config.workqueue.name = "warm"
     opt.config.workqueue.address = "127.0.0.1"
     opt.run()
@@ -64,8 +73,12 @@ def test_seed_002_through_a_catalog_with_nothing_in_the_home(tmp_path: Path, env
     away = {**environment, "SHADHO_HOME": str(tmp_path / "elsewhere")}
     password = Path(environment["SHADHO_HOME"], "rendezvous/shadho_sin_ex.password")
     with running(["catalog_server", "-I", "127.0.0.1", "-u", "127.0.0.1", "-Z", str(port_file)], tmp_path, environment) as catalog_server:
-        until(lambda: port_file.exists() and bool(port_file.read_text().strip()), "the catalog's port", catalog_server)
+        until(lambda: port_file.exists() and port_file.read_text().endswith("\n"), "the catalog's port", catalog_server)
         catalog = f"127.0.0.1:{int(port_file.read_text())}"
+        # It ends by the test's Ctrl-C, however long it takes to have some trials.
+        driver_file = folder / "driver.py"
+        assert driver_file.read_text().count("timeout=60") == 1
+        driver_file.write_text(driver_file.read_text().replace("timeout=60", "timeout=6000"))
         (folder / ".shadhorc").write_text(f"[workqueue]\ncatalog = {catalog}\naddress = 127.0.0.1\n")
         with (
             running(["python", "driver.py"], folder, environment) as driver,
@@ -86,7 +99,7 @@ def test_seed_002_through_a_catalog_with_nothing_in_the_home(tmp_path: Path, env
 
 @pytest.mark.parametrize("password", [None, "not it"])
 def test_without_the_password_a_worker_is_turned_away(tmp_path: Path, environment: Environment, password: str | None) -> None:
-    (tmp_path / "driver.py").write_text(SHARED)
+    (tmp_path / "driver.py").write_text(SHARED.replace("WAIT", ""))
     (tmp_path / "password").write_text(str(password))
     options = ["-P", str(tmp_path / "password")] if password else []
     with running(["python", "driver.py"], tmp_path, environment) as driver:
@@ -109,7 +122,11 @@ def by_worker(directory: Path) -> dict[str, int]:
 
 
 def test_two_workers_share_the_work_and_one_killed_costs_no_trial(tmp_path: Path, environment: Environment) -> None:
-    (tmp_path / "driver.py").write_text(SHARED)
+    (tmp_path / "begun").mkdir()
+    gate = tmp_path / "gate"
+    places = {"BEGUN": tmp_path / "begun", "LOG": tmp_path / "log", "GATE": gate}
+    wait = functools.reduce(lambda text, name: text.replace(name, str(places[name])), places, SIDE_BY_SIDE)
+    (tmp_path / "driver.py").write_text(SHARED.replace("WAIT", wait))
     directory = tmp_path / "experiments/shared"
     command = wq_worker("-M", "shared", "--cores", "1")
     with (
@@ -119,6 +136,7 @@ def test_two_workers_share_the_work_and_one_killed_costs_no_trial(tmp_path: Path
     ):
         until(lambda: completed(directory) >= 10 and len(by_worker(directory)) == 2, "trials from both workers", driver)
         victim.kill()
+        gate.touch()
         assert "completed" in driver.communicate()[0]
         assert driver.returncode == 0
         assert other.wait() == 0
@@ -128,7 +146,7 @@ def test_two_workers_share_the_work_and_one_killed_costs_no_trial(tmp_path: Path
 
 
 def test_a_worker_beside_a_driver_that_listens_on_one_address(tmp_path: Path, environment: Environment) -> None:
-    (tmp_path / "driver.py").write_text(SHARED.replace("127.0.0.1", "127.0.0.2").replace("max_tasks=60", "max_tasks=5"))
+    (tmp_path / "driver.py").write_text(SHARED.replace("WAIT", "").replace("127.0.0.1", "127.0.0.2").replace("max_tasks=60", "max_tasks=5"))
     with (
         running(["python", "driver.py"], tmp_path, environment) as driver,
         running(wq_worker("-M", "shared", "--cores", "1"), tmp_path, environment) as worker,
@@ -141,8 +159,8 @@ def test_a_worker_beside_a_driver_that_listens_on_one_address(tmp_path: Path, en
 def warm_search(tmp_path: Path, environment: Environment) -> Callable[..., Result]:
     """Run a search of a callable that does one of several things, with a worker; return what came of it."""
 
-    def search(kinds: list[int], meanwhile: Callable[[Path], Any] = lambda _: None) -> Result:
-        (tmp_path / "driver.py").write_text(WARM.replace("KINDS", str(kinds)))
+    def search(kinds: list[int], meanwhile: Callable[[Path], Any] = lambda _: None, limit_s: float | None = None) -> Result:
+        (tmp_path / "driver.py").write_text(WARM.replace("KINDS", str(kinds)).replace("LIMIT", str(limit_s)))
         directory = tmp_path / "experiments/warm"
         with (
             running(["python", "driver.py"], tmp_path, environment) as driver,
@@ -178,20 +196,22 @@ def test_a_warm_trial_that_dies_fails_alone_and_says_how(warm_search: Callable[.
 
 
 def test_a_warm_trial_over_its_time_is_killed(warm_search: Callable[..., Result]) -> None:
-    kinds = {trial.failure.kind.value if trial.failure else "" for trial in warm_search([0] * 15 + [4]).trials}
+    kinds = {trial.failure.kind.value if trial.failure else "" for trial in warm_search([0] * 15 + [4], limit_s=6).trials}
     assert kinds == {"", "time_limit"}
 
 
 def test_a_killed_server_of_warm_interpreters_costs_no_trial_and_hangs_none(warm_search: Callable[..., Result]) -> None:
-    def kill_server(folder: Path) -> None:
-        servers = [
+    def servers(folder: Path) -> list[int]:
+        return [
             int(process.name)
             for process in Path("/proc").iterdir()
             if process.name.isdecimal() and (line := _command(process)) and "shadho_warm.py" in line and str(folder) in line
         ]
-        assert servers
-        for server in servers:
-            os.kill(server, signal.SIGKILL)
+
+    def kill_server(folder: Path) -> None:
+        for server in servers(folder) or pytest.fail("there is none"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(server, signal.SIGKILL)
 
     assert warm_search([0], kill_server).counts == {"COMPLETED": 40}
 
