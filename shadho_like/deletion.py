@@ -66,6 +66,8 @@ def _remove_own(paths: ExperimentPaths, *, pickled: bool) -> None:
             _remove(path)
     if find_notes(paths.root) is not None:
         _remove(paths.notes)
+    if paths.notes_lock.is_file() and not paths.notes_lock.stat().st_size:
+        _remove(paths.notes_lock)
     if pickled:
         _remove(paths.objective)
     _remove(paths.status)

@@ -14,7 +14,7 @@ from typing import Any
 
 from shadho_like.errors import ExperimentInUse, JournalError
 
-_PATIENCE_S, _READERS_S = 0.5, 60.0
+_READERS_S = 60.0
 
 
 class FileLock:
@@ -32,7 +32,7 @@ class FileLock:
             message = f"{path} cannot be written: {error.strerror}; an experiment is changed by those who may write in its directory"
             raise JournalError(message) from error
         try:
-            if not _take(self._fd, path):
+            if not take(self._fd, path, patience_s=0.5):
                 raise ExperimentInUse(_in_use(path))
             owner = {"pid": os.getpid(), "host": socket.gethostname(), "since_s": time.time()}
             os.ftruncate(self._fd, 0)
@@ -66,14 +66,18 @@ class FileLock:
         return None
 
 
-def _take(fd: int, path: Path) -> bool:
-    """Lock the file; return whether that could be done. A reader that asks who holds it does so for an instant, hence the patience."""
+def take(fd: int, path: Path, *, patience_s: float) -> bool:
+    """Lock an open file; return False where another one has it for `patience_s`. Who only asks who holds it is waited for longer.
+
+    Raises:
+        JournalError: the file system knows no locks.
+    """
     began_s = time.monotonic()
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() - began_s > (_READERS_S if _is_only_read(fd) else _PATIENCE_S):
+            if time.monotonic() - began_s > (max(patience_s, _READERS_S) if _is_only_read(fd) else patience_s):
                 return False
             time.sleep(0.05)
         except OSError as error:
@@ -85,7 +89,7 @@ def _take(fd: int, path: Path) -> bool:
 
 
 def _is_only_read(fd: int) -> bool:
-    """Return whether those who hold the file's lock are readers, of which one has had no processor since it asked."""
+    """Return whether those who hold a file's lock are readers, of which one has had no processor since it asked."""
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -84,11 +84,16 @@ class Frame:
         return min(1.0, max(told, counted)) if told or self.max_trials else None
 
     @property
+    def per_s(self) -> float:
+        """How many trials end in a second while the driver runs, of late; 0 where nobody can say."""
+        return 0.0 if self.driver is None else self.overview.per_s(self.driver.get("since_s", 0.0), self.now_s)
+
+    @property
     def left_s(self) -> float | None:
         """How long it will take still, roughly; None where nobody can say."""
         if self.live is None or self.phase is not Phase.ACTIVE:
             return None
-        ends_s, rate = self.live.standing.ends_s, self.overview.per_s
+        ends_s, rate = self.live.standing.ends_s, self.per_s
         times = [max(0.0, ends_s - self.now_s)] if ends_s is not None else []
         if rate and self.max_trials:
             times.append(max(0, self.max_trials - self.overview.done) / rate)

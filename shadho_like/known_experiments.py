@@ -227,9 +227,10 @@ def _no_directory(path: Path) -> str:
 def _is_copy(experiment_id: str, root: Path) -> bool:
     """Return whether another directory holds the experiment of this id, so that the one in `root` was copied from it."""
     known = read_known(known_file(experiment_id))
-    if known is None or _id_in(known.directory) != experiment_id:
+    if known is None or known.is_in(root):
         return False
-    return not known.is_in(root)
+    # Where it cannot be read now, it may well be it: two experiments must not come to have one id.
+    return _id_in(known.directory) in {experiment_id, _UNREADABLE}
 
 
 def _id_in(directory: Path) -> str | None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from shadho_like.errors import WorldError
+from shadho_like.filelock import take
 from shadho_like.paths import ExperimentPaths
+
+_PATIENCE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +61,27 @@ def find_notes(root: Path) -> Notes | None:
         return None
 
 
-def write_notes(root: Path, notes: Notes) -> None:
-    """Put these notes in the place of those before, whole or not at all.
+def change_notes(root: Path, change: Callable[[Notes], Notes]) -> Notes:
+    """Put what `change` makes of the notes in their place, whole or not at all; return those before. One process does so at a time.
 
     Raises:
-        WorldError: the directory cannot be written.
+        WorldError: the directory cannot be written, or others change the notes all the time.
+        JournalError: its file system knows no locks.
     """
-    path = ExperimentPaths(root).notes
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    paths = ExperimentPaths(root)
+    partial = paths.notes.with_name(f".{paths.notes.name}.{os.getpid()}.partial")
     try:
-        partial.write_text(json.dumps(asdict(notes)), encoding="utf-8")
-        partial.replace(path)
+        # The lock is on a file of its own, for the notes are another file after each change.
+        with open(os.open(paths.notes_lock, os.O_RDWR | os.O_CREAT, 0o644), "rb+", buffering=0) as lock:
+            if not take(lock.fileno(), paths.notes_lock, patience_s=_PATIENCE_S):
+                message = f"{paths.notes} is being changed by another process for {_PATIENCE_S:g} s: end that, and try again"
+                raise WorldError(message)
+            before = read_notes(root)
+            after = change(before)
+            if after != before:
+                partial.write_text(json.dumps(asdict(after)), encoding="utf-8")
+                partial.replace(paths.notes)
+            return before
     except OSError as error:
-        message = f"{path} cannot be written: {error.strerror}"
+        message = f"{paths.notes} cannot be written: {error.strerror}"
         raise WorldError(message) from error

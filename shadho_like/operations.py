@@ -50,7 +50,8 @@ class Create:
 def latest_checkpoint_of(request_id: RequestId) -> str:
     """Return how a search method, which knows no checkpoint's id, names the latest one that a trial has saved when this is carried out.
 
-    A trial that has saved none gives none: the new one starts from nothing.
+    A trial that has saved none gives none: the new one starts from nothing. Where the new one is asked for because a trial that began
+    so has invalid hyperparameters, it begins where that one did.
     """
     return f"{LATEST_OF}{request_id}"
 

@@ -151,8 +151,15 @@ class Overview:
         step = (len(rungs) - 1) / (_MOST_RUNGS - 1)
         return rungs if step <= 1 else [rungs[round(at * step)] for at in range(_MOST_RUNGS)]
 
-    @property
-    def per_s(self) -> float:
-        """How many trials end in a second, of late; 0 where too few have ended to say."""
-        times = [time_s for number in self.ended if (time_s := self._trials[number].finished_s) is not None]
-        return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else 0.0
+    def per_s(self, since_s: float, now_s: float) -> float:
+        """Return how many trials end in a second, of late; 0 where too few have ended to say.
+
+        Args:
+            since_s: what ended before does not count, Unix time in seconds.
+            now_s: up to when, likewise: where no trial has ended for longer than usual, that time counts too.
+        """
+        times = [time_s for number in self.ended if (time_s := self._trials[number].finished_s) is not None and time_s >= since_s]
+        if len(times) < 2 or times[-1] <= times[0]:
+            return 0.0
+        rate = (len(times) - 1) / (times[-1] - times[0])
+        return min(rate, len(times) / (now_s - times[0])) if now_s > times[-1] else rate

@@ -50,6 +50,11 @@ class ExperimentPaths:
         return self.root / "notes.json"
 
     @property
+    def notes_lock(self) -> Path:
+        """Locked by whoever changes the notes, for an instant; empty."""
+        return self.root / ".notes.lock"
+
+    @property
     def requests(self) -> Path:
         """What users ask of the running experiment from other terminals."""
         return self.root / "requests"

@@ -1,6 +1,7 @@
-"""The key of the driver's own terminal: p pauses the search, and p lets it go on. Knows terminals, and nothing of searches.
+r"""The key of the driver's own terminal: p pauses the search, and p lets it go on. Knows terminals, and nothing of searches.
 
-The terminal is given back as it was whenever this process does not have it: in the background, stopped by Ctrl-Z, at the end.
+The terminal is given back as it was whenever this process does not have it: in the background, stopped by Ctrl-Z, at the end, also
+by Ctrl-\ or a hangup.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import signal
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 _INPUT, _OUTPUT = 0, 1
 _LOCAL_FLAGS = 3
 _KEYS = b"pP"
+_ENDS = (signal.SIGQUIT, signal.SIGHUP)
 
 
 class PauseKey:
@@ -39,6 +42,7 @@ class PauseKey:
         self._poll: select.epoll | None = None
         self._settings: list[Any] | None = None
         self._before: Any = None
+        self._ends: list[int] = []
 
     def __enter__(self) -> PauseKey:
         if os.isatty(_INPUT) and os.isatty(_OUTPUT) and hasattr(select, "epoll"):
@@ -48,6 +52,9 @@ class PauseKey:
             self._before = signal.getsignal(signal.SIGTSTP)
             if self._before is not signal.SIG_IGN:
                 signal.signal(signal.SIGTSTP, self._on_stop)
+            self._ends = [number for number in _ENDS if _would_end(number)]
+            for number in self._ends:
+                signal.signal(number, self._on_end)
             self._look()
         return self
 
@@ -56,6 +63,8 @@ class PauseKey:
             # In this order: whoever is stopped and goes on listens again.
             signal.signal(signal.SIGTSTP, self._before)
             self._give_back()
+            for number in self._ends:
+                signal.signal(number, signal.SIG_DFL)
             self._poll.close()
             self._poll = None
 
@@ -117,6 +126,22 @@ class PauseKey:
         os.kill(os.getpid(), number)
         signal.signal(number, self._on_stop)
         self._look()
+
+
+    def _on_end(self, number: int, _: FrameType | None) -> None:
+        """End as if nobody had caught the signal."""
+        self._give_back()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+
+def _would_end(number: int) -> bool:
+    """Return whether a signal has its default effect. `faulthandler` catches some without a word to Python's `signal`."""
+    try:
+        caught = next(line for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines() if line.startswith("SigCgt:"))
+    except (OSError, StopIteration):
+        caught = "SigCgt: 0"
+    return signal.getsignal(number) is signal.SIG_DFL and not int(caught.split()[1], 16) >> (number - 1) & 1
 
 
 def _in_foreground() -> bool:

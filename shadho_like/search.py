@@ -96,7 +96,10 @@ class Search:
         """End a trial that failed for good."""
         self._trials.end(trial, TrialState.FAILED, failure=failure)
         self.told.failures.add(trial.request_id)
-        self._carry_out(self._ask(self.method.on_trial_exited_early, trial.request_id, reason))
+        answer = self._ask(self.method.on_trial_exited_early, trial.request_id, reason)
+        # One that never trained is no reason for its stand-in to start elsewhere than it did, whatever its parent has saved since.
+        began = trial.start_from if reason is ExitedReason.INVALID_HP and trial.validated == 0 else None
+        self._carry_out(answer, stand_in_from=began)
         self._closed(trial.request_id)
 
     def kill(self, trial: Trial) -> None:
@@ -179,12 +182,13 @@ class Search:
         self._trials.draft.operations.extend(operations)
         return operations
 
-    def _carry_out(self, operations: Iterable[Operation]) -> None:
+    def _carry_out(self, operations: Iterable[Operation], *, stand_in_from: str | None = None) -> None:
+        """Do what the method asks for; see `_source`."""
         todo = deque(operations)
         while todo:
             operation = todo.popleft()
             if isinstance(operation, Create):
-                todo.extend(self._create(operation))
+                todo.extend(self._create(operation, stand_in_from))
             elif isinstance(operation, ValidateAfter | Close):
                 self._direct(operation)
             elif isinstance(operation, Progress):
@@ -192,7 +196,7 @@ class Search:
             elif isinstance(operation, Shutdown):
                 self.shut_down(cancel=operation.cancel, failure=operation.failure)
 
-    def _create(self, operation: Create) -> list[Operation]:
+    def _create(self, operation: Create, stand_in_from: str | None) -> list[Operation]:
         """Make a trial, or hold the wish back while the run's limit is reached."""
         request_id = operation.request_id
         if request_id in self.told.trials_created or request_id in self._withheld_ids:
@@ -206,13 +210,17 @@ class Search:
         number = self._trials.created
         self.told.trials_created.add(request_id)
         trial = Trial(number, request_id, operation.hparams, trial_seed(self._seed, number), self._trials.draft.time_s)
-        self._trials.add(replace(trial, start_from=self._source(operation.checkpoint)))
+        self._trials.add(replace(trial, start_from=self._source(operation.checkpoint, stand_in_from)))
         return self._ask(self.method.on_trial_created, request_id)
 
-    def _source(self, checkpoint: str | None) -> str | None:
+    def _source(self, checkpoint: str | None, stand_in_from: str | None) -> str | None:
         """Return where a new trial starts from: a checkpoint's id.
 
         Of a trial whose checkpoints were not heard of it is the trial's number, for the newest that is found.
+
+        Args:
+            checkpoint: as the method named it.
+            stand_in_from: where the trial began in whose place the new one comes, if that is why; of the same trial, it is taken.
         """
         if checkpoint is None or not checkpoint.startswith(LATEST_OF):
             return checkpoint
@@ -220,6 +228,8 @@ class Search:
         if number is None:
             message = f"the search method starts a trial from the checkpoint of one that is not open: {checkpoint}"
             raise MethodError(message)
+        if stand_in_from is not None and int(stand_in_from.partition(".")[0]) == number:
+            return stand_in_from
         return self._trials.saved.get(number, str(number))
 
     def _direct(self, operation: ValidateAfter | Close) -> None:

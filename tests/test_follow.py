@@ -221,8 +221,18 @@ def test_one_length_is_no_rung_and_many_are_thinned_out() -> None:
     assert overview.rungs[-1] == Rung(499, 1, 1)
 
 
+def test_the_rate_falls_while_nothing_ends() -> None:
+    overview = Overview(smaller_is_better=True)
+    overview.take(glance(number) for number in range(100, 111))
+    # One ended in each second, and the next is not late yet.
+    assert [overview.per_s(0, now_s) for now_s in (109, 110, 110.5, 111)] == [1.0] * 4
+    assert [overview.per_s(0, now_s) for now_s in (122, 1200)] == [11 / 22, 0.01]
+    # What ended before this run of the driver tells nothing of it.
+    assert (overview.per_s(109, 112), overview.per_s(110, 112)) == (2 / 3, 0.0)
+
+
 @pytest.mark.parametrize("trials", [0, 1])
 def test_little_to_see(tmp_path: Path, trials: int) -> None:
     overview = Overview(smaller_is_better=True)
     overview.take([glance(0, "PENDING", None, 0)][:trials])
-    assert (overview.best, overview.rungs, overview.per_s, overview.done) == (None, [], 0.0, 0)
+    assert (overview.best, overview.rungs, overview.per_s(0, 9), overview.done) == (None, [], 0.0, 0)

@@ -100,6 +100,18 @@ def test_a_copy_is_an_experiment_of_its_own(tmp_path: Path) -> None:
     assert (find_experiment(first), find_experiment(second)) == (tmp_path / "search", tmp_path / "copy")
 
 
+def test_a_copy_is_one_also_while_what_it_was_copied_from_cannot_be_read(tmp_path: Path) -> None:
+    first = search(tmp_path / "search")
+    shutil.copytree(tmp_path / "search", tmp_path / "copy")
+    journal = tmp_path / "search/journal.sqlite"
+    whole = journal.read_bytes()
+    journal.write_bytes(b"unreadable" * 1000)
+    second = search(tmp_path / "copy", max_tasks=2)
+    journal.write_bytes(whole)
+    assert second != first
+    assert (find_experiment(first), find_experiment(second)) == (tmp_path / "search", tmp_path / "copy")
+
+
 def test_another_experiment_in_the_same_place_is_not_taken_for_the_first(tmp_path: Path) -> None:
     first = search(tmp_path / "search")
     shutil.rmtree(tmp_path / "search")

@@ -14,6 +14,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Callable, Iterator
 
@@ -29,6 +30,7 @@ _NEAR_S = 120.0
 
 _ALONE: dict[str, Any] = {"experiment": "", "trial": 0, "attempt": 1, "seed": 0, "length": 1, "metric": "loss"}
 _PREEMPTED = "preempted"
+_SHOULD_PREEMPT = "context.preempt.should_preempt"
 _NOTHING_SAVED = "its slice ended, and it saved no checkpoint to go on from: save one where context.preempt.should_preempt() is true"
 _NOT_FIRST = "only rank 0 saves and deletes checkpoints: put this under `if context.distributed.rank == 0`"
 
@@ -216,7 +218,7 @@ class Preempt:
 
     def __init__(self, distributed: Distributed, *reasons: Callable[[], bool]) -> None:
         """Watch for SIGTERM; the processes of `distributed` end together."""
-        self.asked = self.signaled = False
+        self.asked = self.signaled = self._confirmed = False
         self.reasons = reasons
         self._distributed = distributed
         if threading.current_thread() is threading.main_thread():
@@ -225,13 +227,16 @@ class Preempt:
     def should_preempt(self) -> bool:
         """Return whether it is time: after SIGTERM, at the end of a slice, or shortly before the machine's allocation ends.
 
-        The processes of a trial are to ask together, and all get the same answer.
+        The processes of a trial are to ask together, and all get the same answer. Rank 0 has it at once, or within some seconds where
+        it is yes; the others wait for rank 0's. Who waits long says so in the trial's log.
         """
         # Between the question and the answer the signal may come, and set `asked` in vain: `signaled` stays.
-        self.asked = bool(self._distributed.broadcast(self.asked or self.signaled or any(reason() for reason in self.reasons)))
-        if self.asked:
+        now = self.asked or self.signaled or any(reason() for reason in self.reasons)
+        self.asked = bool(self._distributed.agree(now, _SHOULD_PREEMPT))
+        if self.asked and not self._confirmed:
             # torchrun sends SIGTERM also when one of its processes has died: then the trial has failed, and nobody asked it to end.
-            self._distributed.gather(None)
+            self._confirmed = True
+            self._distributed.confirm(_SHOULD_PREEMPT)
         return self.asked
 
     def _on_signal(self, *_: Any) -> None:
@@ -273,8 +278,9 @@ class Context:
                 os.unlink(os.path.join(folder, shadho_worker.RESULT_FILE))
         events = Events(None if folder is None else os.path.join(folder, shadho_worker.EVENTS_FILE), muted=not first)
         self.searcher = Searcher(trial, events, folder)
-        agree = self.distributed.broadcast
-        self.train = Train(events, self.searcher, trial.get("min_validation_period"), agree)
+        agree = self.distributed.agree
+        should_validate = partial(agree, call="context.train.should_validate")
+        self.train = Train(events, self.searcher, trial.get("min_validation_period"), should_validate)
         self.preempt = Preempt(self.distributed, _deadline_is_near, self._slice_is_over)
         base = os.path.join(folder or os.getcwd(), "checkpoints")
         self.checkpoint = Checkpoints(
@@ -286,7 +292,7 @@ class Context:
             archive=None if folder is None or trial.get("checkpoints") else os.path.join(folder, shadho_checkpoint.ARCHIVE_FILE),
             refusal=None if first else _NOT_FIRST,
             period=trial.get("min_checkpoint_period"),
-            agree=agree,
+            agree=partial(agree, call="context.checkpoint.should_save"),
         )
         self.latest_checkpoint = self._latest(trial.get("start_from"))
         if self.latest_checkpoint is not None:
@@ -302,7 +308,7 @@ class Context:
     def _latest(self, start_from: str | None) -> shadho_checkpoint.Checkpoint | None:
         """Return where to go on from: what rank 0 found is what all take."""
         found = self.checkpoint.latest(start_from) if self.distributed.rank == 0 else None
-        latest: shadho_checkpoint.Checkpoint | None = self.distributed.broadcast(found)
+        latest: shadho_checkpoint.Checkpoint | None = self.distributed.agree(found, "shadho_worker.init")
         return latest
 
     def finish(self, returned: Any) -> None:

@@ -8,17 +8,22 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import select
+import sys
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Mapping
+from typing import TYPE_CHECKING, Any, Callable, Mapping
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 _MEETING_FILE = ".shadho_distributed-{run}.json"
 _GONE = "rank {rank} of this trial has ended before this one; if it failed, its error is in the log"
+_SAME_CALLS = "every process of a trial has to make the same calls, in the same order"
 _PAUSE_S = 0.05
 _PATIENCE_S = 300.0
+_WORD_S = 60.0
+_SOON_S = 10.0
 
 
 class Distributed:
@@ -46,45 +51,89 @@ class Distributed:
         name = "".join(letter if letter.isalnum() else "-" for letter in run)
         self._file = os.path.join(folder or os.getcwd(), _MEETING_FILE.format(run=name))
         self._others: list[Connection] = []
+        self._late: set[tuple[int, str]] = set()
 
     def gather(self, value: Any) -> list[Any] | None:
         """Return every process's value in order of their ranks on rank 0, None on the others."""
-        if self.size == 1:
-            return [value]
-        self._meet()
-        if self.rank == 0:
-            return [value, *(self._heard(rank) for rank in range(1, self.size))]
-        self._tell(0, value)
-        return None
+        return self._gather(value, "context.distributed.gather")
 
     def allgather(self, value: Any) -> list[Any]:
         """Return every process's value in order of their ranks."""
-        values: list[Any] = self.broadcast(self.gather(value))
+        call = "context.distributed.allgather"
+        values: list[Any] = self.agree(self._gather(value, call), call)
         return values
 
     def broadcast(self, value: Any) -> Any:
         """Return rank 0's value."""
+        return self.agree(value, "context.distributed.broadcast")
+
+    def agree(self, value: Any, call: str) -> Any:
+        """Return rank 0's value; `call` is what the script calls, as all of them have to."""
         if self.size == 1:
             return value
         self._meet()
         if self.rank > 0:
-            return self._heard(0)
+            return self._heard(0, call)
         for rank in range(1, self.size):
-            self._tell(rank, value)
+            self._tell(rank, value, call)
         return value
 
-    def _heard(self, rank: int) -> Any:
+    def confirm(self, call: str) -> None:
+        """After `agree`: have rank 0 know that the others live and heard it. Who is late hears it later, and is not waited for."""
+        if self.rank > 0:
+            # Rank 0 may have left by now.
+            with suppress(RuntimeError):
+                self._tell(0, None, call)
+            return
+        give_up_s = time.monotonic() + _SOON_S
+        for rank, other in enumerate(self._others, 1):
+            if other.poll(max(0.0, give_up_s - time.monotonic())):
+                self._heard(rank, call)
+            else:
+                self._late.add((rank, call))
+                _say(f"rank {rank} has not called {call} for {_SOON_S:g} s, and rank 0 goes on without it: {_SAME_CALLS}")
+
+    def _gather(self, value: Any, call: str) -> list[Any] | None:
+        if self.size == 1:
+            return [value]
+        self._meet()
+        if self.rank == 0:
+            return [value, *(self._heard(rank, call) for rank in range(1, self.size))]
+        self._tell(0, value, call)
+        return None
+
+    def _heard(self, rank: int, call: str) -> Any:
         """Return what another process says next: rank 0 hears all, and all hear rank 0."""
+        other = self._others[max(0, rank - 1)]
         try:
-            return self._others[max(0, rank - 1)].recv()
+            while True:
+                self._wait(other.poll, f"rank {rank}", call)
+                theirs, value = other.recv()
+                if theirs == call:
+                    return value
+                if (rank, theirs) not in self._late:
+                    break
+                self._late.remove((rank, theirs))
         except (EOFError, OSError) as error:
             raise RuntimeError(_GONE.format(rank=rank)) from error
+        raise RuntimeError(f"rank {rank} called {theirs} where rank {self.rank} called {call}: {_SAME_CALLS}")
 
-    def _tell(self, rank: int, value: Any) -> None:
+    def _tell(self, rank: int, value: Any, call: str) -> None:
+        other, room = self._others[max(0, rank - 1)], select.poll()
         try:
-            self._others[max(0, rank - 1)].send(value)
+            room.register(other.fileno(), select.POLLOUT)
+            self._wait(lambda seconds: room.poll(1000 * seconds), f"rank {rank}", call)
+            other.send((call, value))
         except OSError as error:
             raise RuntimeError(_GONE.format(rank=rank)) from error
+
+    def _wait(self, ready: Callable[[float], Any], whom: str, call: str) -> None:
+        """Wait until that is true of a number of seconds. Whoever is waited for may evaluate for hours, or never come: the log is told."""
+        waited_s, pause_s = 0.0, _WORD_S
+        while not ready(pause_s):
+            waited_s += pause_s
+            pause_s = waited_s
+            _say(f"rank {self.rank} has waited {waited_s:g} s in {call} for {whom}, and still does: {_SAME_CALLS}")
 
     def close(self) -> None:
         """Part."""
@@ -107,7 +156,10 @@ class Distributed:
             os.replace(partial, self._file)
             try:
                 visitors = {}
+                coming = select.poll()
+                coming.register(listener._listener._socket.fileno(), select.POLLIN)  # type: ignore[attr-defined]  # noqa: SLF001
                 for _ in range(1, self.size):
+                    self._wait(lambda seconds: coming.poll(1000 * seconds), "the others", "shadho_worker.init")
                     visitor = listener.accept()
                     visitors[visitor.recv()] = visitor
             finally:
@@ -131,8 +183,12 @@ class Distributed:
                 # Rank 0 is not there yet, or this is what an earlier run left.
                 pass
             if time.monotonic() > give_up_s:
-                message = f"rank 0 of this trial did not come within {_PATIENCE_S:g} s: every process has to make the same calls"
+                message = f"rank 0 of this trial did not come within {_PATIENCE_S:g} s: {_SAME_CALLS}"
                 raise TimeoutError(message)
             time.sleep(_PAUSE_S)
         first.send(self.rank)
         self._others = [first]
+
+
+def _say(text: str) -> None:
+    print(f"shadho_worker: {text}", file=sys.stderr, flush=True)

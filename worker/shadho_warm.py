@@ -123,13 +123,15 @@ class Server:
             while len(self._slots) < _SPARE_SLOTS + (os.cpu_count() or 1):
                 self._made += 1
                 self._slots[b"%d" % self._made] = self._open_fifo(f"slot.{self._made}")
-            running = {zygote: key for key, zygote in self._zygotes.items() if zygote}
-            watched: list[int | socket.socket] = [self._requests, *running]
-            for ready in select.select(watched, [], [])[0]:
-                if isinstance(ready, int):
-                    self._take_requests()
+            running = {zygote.fileno(): (key, zygote) for key, zygote in self._zygotes.items() if zygote}
+            poll = select.poll()
+            for watched in (self._requests, *running):
+                poll.register(watched, select.POLLIN)
+            for ready, _ in poll.poll():
+                if ready in running:
+                    self._end_zygote(*running[ready])
                 else:
-                    self._end_zygote(running[ready], ready)
+                    self._take_requests()
 
     def _end_zygote(self, key: Key, zygote: socket.socket) -> None:
         """Remember that this objective is not kept loaded: it cannot be, or somebody killed what did."""

@@ -34,14 +34,12 @@ def unarchive(directory: Path) -> None:
 
 
 def _set_archived(directory: Path, *, archived: bool) -> None:
-    from shadho_like.notes import read_notes, write_notes
+    from shadho_like.notes import change_notes
 
     with said_plainly():
-        notes = read_notes(directory)
-        if notes.archived is archived:
+        if change_notes(directory, lambda notes: replace(notes, archived=archived)).archived is archived:
             click.echo(f"{directory} is {'archived already' if archived else 'not archived'}")
             return
-        write_notes(directory, replace(notes, archived=archived))
         click.echo(f"{directory} is {'archived' if archived else 'no longer archived'}")
 
 

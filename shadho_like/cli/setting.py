@@ -42,7 +42,7 @@ def set_(directory: Path, settings: tuple[str, ...]) -> None:
 
     Example: shadho experiment set experiments/digits name=first labels=paper,resnet
     """  # noqa: D301 - \b is click's
-    from shadho_like.notes import read_notes, write_notes
+    from shadho_like.notes import change_notes
 
     with said_plainly():
         given = _read(settings)
@@ -50,7 +50,7 @@ def set_(directory: Path, settings: tuple[str, ...]) -> None:
         if limits:
             _check_goes_on(directory)
         if notes := {key: value for key, value in given.items() if key in _NOTES}:
-            write_notes(directory, _noted(read_notes(directory), notes))
+            change_notes(directory, lambda before: _noted(before, notes))
             click.echo(f"{directory}: noted {', '.join(sorted(notes))}")
         if limits:
             _limit(directory, limits)

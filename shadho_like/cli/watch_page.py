@@ -95,7 +95,7 @@ def _standing(frame: Frame, width: int) -> Iterator[Text]:
     for state in (TrialState.RUNNING, TrialState.PENDING, TrialState.PAUSED, TrialState.STOPPED, TrialState.FAILED, TrialState.CANCELED):
         parts += [f"{counts[state]} {state.value.lower()}"] * bool(counts[state])
     parts += [f"{frame.lost} attempts lost"] * bool(frame.lost)
-    if (rate := overview.per_s) and frame.driver is not None:
+    if rate := frame.per_s:
         parts.append(f"{rate:.3g}/s" if rate >= 1 else f"{rate * 60:.3g}/min")
     if frame.left_s is not None:
         parts.append(f"{duration(frame.left_s)} left")

@@ -97,6 +97,10 @@ def _go_on(become: Callable[[], None], command: Sequence[str], control: int, rep
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGTSTP, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
+        for number in (signal.SIGQUIT, signal.SIGHUP):
+            # What is ignored, as under nohup, stays so.
+            if callable(signal.getsignal(number)):
+                signal.signal(number, signal.SIG_DFL)
         os.dup2(control, 0)
         os.dup2(report, 1)
         close_all_but({0, 1, 2, *descriptors})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import select
 import socket
 import time
@@ -91,7 +92,10 @@ class InProcessEngine:
             message = "the engine is not open"
             raise EngineError(message)
         if not self._waiting:
-            select.select([] if wake_fd is None else [wake_fd], [], [], timeout_s)
+            poll = select.poll()
+            if wake_fd is not None:
+                poll.register(wake_fd, select.POLLIN)
+            poll.poll(math.ceil(1000 * timeout_s))
         updates: list[Update] = []
         until_s = time.monotonic() + _TURN_S
         while self._waiting:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import select
 import shutil
@@ -164,7 +165,11 @@ class Keeper:
     def _wait(self, timeout_s: float | None) -> list[tuple[dict[str, Any], list[int]]]:
         """Sleep until a signal or an order comes, at most so long; return the orders."""
         orders = self._link.orders
-        ready = select.select([self._wake, orders.fileno()], [], [], timeout_s)[0]
+        # Not `select.select`: of a thousand keepers, the last ones' files have numbers that it does not take.
+        poll = select.poll()
+        for descriptor in (self._wake, orders.fileno()):
+            poll.register(descriptor, select.POLLIN)
+        ready = {descriptor for descriptor, _ in poll.poll(None if timeout_s is None else math.ceil(1000 * timeout_s))}
         self._ends = self._wake in ready and signal.SIGTERM in os.read(self._wake, _READ_BYTES)
         came = orders.read() if orders.fileno() in ready else []
         self._ends = self._ends or not orders.open

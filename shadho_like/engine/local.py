@@ -17,6 +17,7 @@ from shadho_like.engine.callables import CallableSlots
 from shadho_like.engine.clock import SteadyClock
 from shadho_like.engine.commands import CommandSlots, as_command
 from shadho_like.engine.gpu_share import GpuShare
+from shadho_like.engine.open_files import allow_files
 from shadho_like.engine.slots import Slots
 from shadho_like.engine.supervision import Supervision
 from shadho_like.engine.supervisor import remove_folder
@@ -28,6 +29,7 @@ from shadho_like.resources import Capacity
 from shadho_like.trial import Attempt, AttemptId
 
 _MOST_DEATHS = 5
+_FILES_PER_COMMAND, _FILES_PER_CALLABLE = 1, 3
 
 
 class LocalEngine:
@@ -56,7 +58,7 @@ class LocalEngine:
         """Start the supervisor and empty the folder of sandboxes.
 
         Raises:
-            UserError: the objective cannot be sent to other processes.
+            UserError: the objective cannot be sent to other processes, or the system does not allow as many open files as slots need.
             EngineError: the supervisor cannot start, or there are fewer GPUs than a trial asks for.
         """
         gpus = GpuShare(launch.resources, os.environ)
@@ -64,6 +66,7 @@ class LocalEngine:
         launch = replace(launch, checkpoints=launch.checkpoints or launch.paths.checkpoints)
         if launch.objective is not None and shadho_worker.takes_context(launch.objective):
             launch = as_command(launch, launch.objective)
+        allow_files(slots, _FILES_PER_COMMAND if launch.objective is None else _FILES_PER_CALLABLE)
         sandboxes = launch.paths.sandboxes
         sandboxes.mkdir(parents=True, exist_ok=True)
         left = list(sandboxes.iterdir())

@@ -27,6 +27,7 @@ from shadho_like.engine.forked import may_fork
 from shadho_like.engine.job_file import Answer, dumps, loads, new_file, read_all
 from shadho_like.engine.job_process import serve_here
 from shadho_like.engine.jobs import Job, JobEnd
+from shadho_like.engine.open_files import allow_files
 from shadho_like.engine.supervision import Ended, Supervision, Task
 from shadho_like.errors import EngineError
 from shadho_like.sandbox import log_tail
@@ -38,6 +39,7 @@ _PROGRAM = (
 )
 _MOST_LOSSES = 3
 _MOST_DEATHS = 5
+_FILES_PER_JOB = 2
 
 
 @dataclass(slots=True)
@@ -96,6 +98,7 @@ class JobPool:
 
         Raises:
             EngineError: it cannot be started.
+            OptionError: the system does not allow as many open files as slots need.
         """
         self._running()
 
@@ -160,6 +163,7 @@ class JobPool:
     def _running(self) -> Supervision:
         """Return the process that runs the jobs; one that died with all it ran before it ended any is not made warm again."""
         if self._supervision is None:
+            allow_files(self.slots, _FILES_PER_JOB)
             program = _PROGRAM.format("serve")
             known = self._known_descriptor()
             warm = [sys.executable, "-c", program, self._path, str(known)]

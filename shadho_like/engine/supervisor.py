@@ -86,8 +86,12 @@ class Supervisor:
             signal.signal(number, lambda *_: None)
         signal.set_wakeup_fd(self._waking, warn_on_full_buffer=False)
         while True:
-            unsent = [self._report] if self._unsent else []
-            ready = select.select([self._control.fileno(), self._wake, self._hearing, *self._driver], unsent, [])[0]
+            poll = select.poll()
+            for descriptor in (self._control.fileno(), self._wake, self._hearing, *self._driver):
+                poll.register(descriptor, select.POLLIN)
+            if self._unsent:
+                poll.register(self._report, select.POLLOUT)
+            ready = {descriptor for descriptor, _ in poll.poll()}
             if self._wake in ready and signal.SIGTERM in os.read(self._wake, 4096):
                 break
             self._reap()

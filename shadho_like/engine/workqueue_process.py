@@ -83,7 +83,7 @@ class ManagerProcess:
 
     def _first_reports(self) -> Iterator[dict[str, Any]]:
         self.alive = True
-        while self.alive and any(select.select([self.fd], [self._orders] if self._unsent else [], [], _START_S)):
+        while self.alive and self._ready(_START_S, hearing=True):
             self.flush()
             yield from self.read()
 
@@ -112,6 +112,15 @@ class ManagerProcess:
         except BrokenPipeError:
             self._unsent = b""
 
+    def _ready(self, timeout_s: float, *, hearing: bool) -> bool:
+        """Wait until there is room for what is unsent or, where that is waited for, something to hear; return whether there is."""
+        poll = select.poll()
+        if hearing:
+            poll.register(self.fd, select.POLLIN)
+        if self._unsent:
+            poll.register(self._orders, select.POLLOUT)
+        return bool(poll.poll(1000 * timeout_s))
+
     def read(self) -> list[dict[str, Any]]:
         """Return what is to be heard now."""
         data = b""
@@ -130,7 +139,7 @@ class ManagerProcess:
     def close(self) -> None:
         """End it, and with it everything that runs on its workers, and them too: nothing more is to come."""
         self.send({"release": True})
-        while self._unsent and select.select([], [self._orders], [], _END_S)[1]:
+        while self._unsent and self._ready(_END_S, hearing=False):
             self.flush()
         self._orders.close()
         try:

@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ import yaml
 from cli.prepared import OVER, TRIALS, UNDER_WAY
 from command import shadho
 
+from shadho_like import notes
+from shadho_like.errors import WorldError
 from shadho_like.filelock import FileLock
 from shadho_like.journal import JournalReader
 from shadho_like.paths import ExperimentPaths
@@ -127,6 +130,32 @@ def test_notes() -> None:
     assert (value["name"], value["description"], value["labels"]) == ("first try", "on CIFAR\nwith \x1b]0;tricks", ["paper", "resnet"])
     ok("experiment", "set", OVER, "name=", "labels=", "description=")
     assert listed()["digits"]["labels"] == []
+
+
+LABELS = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from shadho_like.notes import change_notes
+for number in range(30):
+    label = f"{sys.argv[2]}-{number}"
+    change_notes(Path(sys.argv[1]), lambda notes: replace(notes, labels=(*(notes.labels or ()), label)))
+"""
+
+
+@pytest.mark.usefixtures("place")
+def test_notes_that_several_take_at_once_are_all_kept() -> None:
+    writers = [subprocess.Popen([sys.executable, "-c", LABELS, OVER, str(writer)]) for writer in range(4)]
+    assert [writer.wait() for writer in writers] == [0] * 4
+    assert set(listed()["digits"]["labels"]) == {f"{writer}-{number}" for writer in range(4) for number in range(30)}
+
+
+def test_notes_that_somebody_holds_are_not_waited_for_without_end(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notes, "_PATIENCE_S", 0.1)
+    holder = FileLock(ExperimentPaths(place / OVER).notes_lock)
+    with pytest.raises(WorldError, match="notes.json is being changed by another process for 0.1 s: end that, and try again"):
+        notes.change_notes(place / OVER, lambda before: replace(before, name="first try"))
+    holder.release()
 
 
 @pytest.mark.usefixtures("place")

@@ -20,8 +20,11 @@ from shadho_like.journal import JournalReader
 from shadho_like.phase import Phase
 
 DRIVER = """
-import sys
+import faulthandler, signal, sys
 from shadho_like import Shadho, rand
+if "dumps" in sys.argv:
+    faulthandler.register(signal.SIGQUIT)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 opt = Shadho("sh task.sh", {"x": rand.uniform(0, 1)}, max_tasks=4, workers=1, timeout=None, directory="search")
 opt.add_input_file("task.sh")
 if "raise" in sys.argv:
@@ -45,7 +48,8 @@ if pid == 0:
 while True:
     _, status = os.waitpid(pid, os.WUNTRACED)
     os.tcsetpgrp(0, os.getpgrp())
-    print(f"<{'stopped' if os.WIFSTOPPED(status) else 'ended'} {pid}>", flush=True)
+    how = "stopped" if os.WIFSTOPPED(status) else "ended"
+    print(f"<{how} {pid}{f' by {os.WTERMSIG(status)}' if os.WIFSIGNALED(status) else ''}>", flush=True)
     if not os.WIFSTOPPED(status):
         break
     if sys.stdin.readline() == "fg\\n":
@@ -154,6 +158,33 @@ def test_the_terminal_is_given_back_at_every_end(opened: Opened, tmp_path: Path,
         screen.key(b"\x03")
     else:
         os.killpg(os.tcgetpgrp(screen.ours), signal.SIGTERM)
+    screen.shows(b"<ended")
+    assert screen.lines()
+
+
+@pytest.mark.parametrize("end", ["SIGQUIT", "SIGHUP"])
+def test_a_signal_that_ends_the_driver_at_once_still_does_and_leaves_the_terminal_as_it_was(opened: Opened, end: str) -> None:
+    screen = opened()
+    screen.shows(b"p: pause")
+    assert not screen.lines()
+    if end == "SIGQUIT":
+        screen.key(b"\x1c")
+    else:
+        os.killpg(os.tcgetpgrp(screen.ours), signal.SIGHUP)
+    screen.shows(b"<ended")
+    screen.shows(f"by {signal.Signals[end].value}>".encode())
+    assert screen.lines()
+
+
+def test_signals_that_do_something_else_keep_doing_it(opened: Opened) -> None:
+    screen = opened("dumps")
+    screen.shows(b"p: pause")
+    screen.key(b"\x1c")
+    screen.shows(b"most recent call first")
+    os.killpg(os.tcgetpgrp(screen.ours), signal.SIGHUP)
+    screen.key(b"p")
+    screen.shows(b"paused: 1 running trial")
+    screen.key(b"\x03")
     screen.shows(b"<ended")
     assert screen.lines()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import select
 import signal
 import sys
@@ -31,11 +32,27 @@ def shell(number: int, folder: Path, command: str) -> Task:
     return Task(id=number, argv=("/bin/sh", "-c", command), folder=str(folder), log=str(folder / f"{number}.log"))
 
 
+@pytest.fixture
+def many_files() -> Iterator[list[int]]:
+    """More open files than `select` has numbers for."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if before[1] != resource.RLIM_INFINITY and before[1] < 4096:
+        pytest.skip("this machine does not allow 4096 open files: ulimit -Hn")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], 4096), before[1]))
+    opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    yield opened
+    for descriptor in opened:
+        os.close(descriptor)
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
 def ends(supervision: Supervision, count: int = 1) -> dict[int, Ended]:
     """Return the next ends that are reported."""
     told: list[Ended] = []
     while len(told) < count:
-        assert select.select([supervision.fd], [], [], 120)[0]
+        heard = select.poll()
+        heard.register(supervision.fd, select.POLLIN)
+        assert heard.poll(120_000)
         told += supervision.read()
         assert supervision.alive
     assert len(told) == count
@@ -170,3 +187,14 @@ def test_a_keeper_that_is_told_to_end_ends_its_task_and_itself(supervision: Supe
     assert ends(supervision)[0].status is None
     until(lambda: not Path(f"/proc/{keeper}").exists(), "the keeper's end")
     assert not Path(f"/proc/{orphan}").exists()
+
+
+def test_a_thousand_open_files_are_not_too_many(many_files: list[int], tmp_path: Path) -> None:
+    supervision = Supervision(descriptors=many_files)
+    for number in range(2):
+        supervision.run(shell(number, tmp_path, "exit 3"))
+        assert ends(supervision)[number].status == 3
+    supervision.run(shell(2, tmp_path, "exec sleep 1000"))
+    supervision.end(2)
+    assert ends(supervision)[2].status is None
+    supervision.close()

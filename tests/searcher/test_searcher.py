@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from searcher.play import ERROR, Play, adversary, any_order, made
+from searcher.play import ERROR, INVALID, Play, adversary, any_order, made
 from searcher.test_async_halving import by_number
 
 from shadho_like import rand, searcher, spaces
 from shadho_like.errors import OptionError
+from shadho_like.events import AttemptReported
 from shadho_like.operations import Close, Create, Operation, ValidateAfter
+from shadho_like.reports import Saved
 from shadho_like.searcher.random import RandomSearch
 from shadho_like.searcher.samplers import Observed
 from shadho_like.space import Space
@@ -125,6 +127,32 @@ def test_pbt_goes_on_from_the_best_and_replaces_the_worst() -> None:
     assert {number for number, lengths in play.lengths.items() if lengths == [5]} == set(ranked[-2:])
     assert all(lengths in ([5, 10, 15], [10, 15], [15], [5, 10], [10], [5]) for lengths in play.lengths.values())
     assert sum(len(lengths) for lengths in play.lengths.values()) == 30
+
+
+@pytest.mark.parametrize("reload", [False, True])
+def test_pbt_replaces_an_invalid_copy_by_one_that_begins_at_the_rounds_end_too(reload: bool) -> None:
+    """However far their parent has come in the next round, and what it has saved there."""
+    play = Play(made("pbt", {"x": rand.uniform(0, 1)}, population_size=2, num_rounds=3, truncate_fraction=0.5), reload=reload)
+
+    def train(trial: int, checkpoint: str) -> None:
+        (attempt,) = (attempt for attempt in play.wanted if attempt.trial == trial)
+        play.handle(AttemptReported(float(len(play.turns)), attempt, (Saved(0, checkpoint, 1.0),)))
+        play.finish(attempt, Success(float(trial)))
+
+    def begin_from() -> list[str | None]:
+        return [attempt.start_from for attempt in play.wanted.values() if attempt.id.trial > 1]
+
+    train(0, "0.1.1")
+    train(1, "1.1.1")
+    assert begin_from() == ["0.1.1"]
+    train(0, "0.2.1")
+    for copy in (2, 3):
+        (attempt,) = (attempt for attempt in play.wanted if attempt.trial == copy)
+        play.finish(attempt, INVALID)
+        assert begin_from() == ["0.1.1"]
+    # A copy that has trained is another matter, and so is the next round's.
+    train(4, "4.1.1")
+    assert begin_from() == ["0.2.1"]
 
 
 def test_pbt_moves_a_copy_within_its_branch_and_its_domains() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -120,6 +121,65 @@ def test_a_trial_of_which_one_process_failed_was_not_preempted(sandbox: Path, en
     assert first.wait() != 0
     result = json.loads((sandbox / "result.json").read_text())
     assert (result["status"], result["message"]) == ("failed", why)
+
+
+ALONE = """
+import os, signal, sys, time
+import shadho_distributed, shadho_worker
+
+shadho_distributed._SOON_S = shadho_distributed._WORD_S = 0.1
+
+def until(there):
+    while not there():
+        time.sleep(0.01)
+
+with shadho_worker.init() as context:
+    rank, asks = context.distributed.rank, context.preempt.should_preempt
+    sys.stderr = open(f"log{rank}", "w", buffering=1)
+    said = lambda number, text: os.path.exists(f"log{number}") and text in open(f"log{number}").read()
+    operation = next(context.searcher.operations())
+"""
+_SAME_CALLS = "every process of a trial has to make the same calls, in the same order"
+
+
+def alone(sandbox: Path, rank_0: str, rank_1: str, size: int = 2) -> list[int]:
+    """Run an attempt in which rank 0 does one thing and rank 1 another; return how they ended."""
+    (sandbox / "train.py").write_text(f"{ALONE}    if rank == 0:\n        {rank_0}\n    else:\n        {rank_1}\n")
+    return [process.wait() for process in start(sandbox, 1, size=size)]
+
+
+def test_rank_0_that_asks_alone_has_its_answer_and_the_log_says_what_is_wrong(sandbox: Path) -> None:
+    # Rank 1 asks when rank 0 has left, and hears what it was told.
+    asked = "assert asks() is False; os.kill(os.getpid(), signal.SIGTERM); assert asks() and asks(); open('left', 'w')"
+    ends = alone(sandbox, asked, "until(lambda: os.path.exists('left')); assert asks() is False; assert asks() and asks()")
+    assert ends == [0, 0]
+    assert json.loads((sandbox / "result.json").read_text()) == {"status": "preempted"}
+    late = f"rank 1 has not called context.preempt.should_preempt for 0.1 s, and rank 0 goes on without it: {_SAME_CALLS}"
+    assert (sandbox / "log0").read_text().splitlines()[:1] == [f"shadho_worker: {late}"]
+
+
+def test_what_rank_1_heard_late_disturbs_nothing(sandbox: Path) -> None:
+    said = "said(0, 'goes on without it')"
+    asked = f"os.kill(os.getpid(), signal.SIGTERM); assert asks() and {said}; assert context.distributed.allgather(1) == [1, 2]"
+    assert alone(sandbox, asked, f"until(lambda: {said}); assert asks(); assert context.distributed.allgather(2) == [1, 2]") == [0, 0]
+
+
+def test_rank_1_that_asks_alone_says_so_and_waits(sandbox: Path) -> None:
+    waits = "shadho_worker: rank 1 has waited 0.2 s in context.preempt.should_preempt for rank 0, and still does"
+    assert alone(sandbox, f"until(lambda: said(1, {waits!r})); assert not asks()", "assert not asks()") == [0, 0]
+    assert (sandbox / "log1").read_text().splitlines()[1].startswith(f"{waits}: {_SAME_CALLS}")
+
+
+def test_processes_that_call_different_things_are_told(sandbox: Path) -> None:
+    # Without a word for what it is, rank 1 would take the answer to another question for what it gathered.
+    assert alone(sandbox, "asks(); context.distributed.gather(0)", "context.distributed.allgather(1)") == [1, 1]
+    found = json.loads((sandbox / "result.json").read_text())
+    assert found["status"] == "failed"
+    assert re.search(
+        r"RuntimeError: (rank 0 called context.preempt.should_preempt where rank 1 called context.distributed.allgather: "
+        r"|rank 1 called context.distributed.allgather where rank 0 called context.distributed.gather: )" + _SAME_CALLS,
+        found["message"],
+    )
 
 
 def test_one_process_is_all_of_them() -> None:
