@@ -133,7 +133,7 @@ def test_a_worker_that_had_no_time_to_look_does_not_take_a_killed_driver_for_one
     manager.kill()
     manager.wait()
     # It says that it was disconnected after the 5 s of its own, and ends, before anybody looks.
-    until(lambda: gone(work_queue_worker), 120)
+    until(lambda: gone(work_queue_worker), "its end")
     os.kill(looks, signal.SIGCONT)
     assert line(worker).startswith("wq_worker: connected to s at ")
     assert line(worker).startswith("wq_worker: looking for s in ")
