@@ -14,6 +14,8 @@ from typing import Any
 
 from shadho_like.errors import ExperimentInUse, JournalError
 
+_READERS_S = 60.0
+
 
 class FileLock:
     """Takes the lock when made. The kernel gives it back when the process is gone.
@@ -65,17 +67,17 @@ class FileLock:
 
 
 def take(fd: int, path: Path, *, patience_s: float) -> bool:
-    """Lock an open file; return False where another one has it all the time. Who asks who holds it has it for an instant.
+    """Lock an open file; return False where another one has it for `patience_s`. Who only asks who holds it is waited for longer.
 
     Raises:
         JournalError: the file system knows no locks.
     """
-    give_up = time.monotonic() + patience_s
+    began_s = time.monotonic()
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() > give_up:
+            if time.monotonic() - began_s > (max(patience_s, _READERS_S) if _is_only_read(fd) else patience_s):
                 return False
             time.sleep(0.05)
         except OSError as error:
@@ -84,6 +86,17 @@ def take(fd: int, path: Path, *, patience_s: float) -> bool:
             raise JournalError(message) from error
         else:
             return True
+
+
+def _is_only_read(fd: int) -> bool:
+    """Return whether those who hold a file's lock are readers, of which one has had no processor since it asked."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    # Kept, it would keep out another driver that waits as this one does.
+    fcntl.flock(fd, fcntl.LOCK_UN)
+    return True
 
 
 def _read(path: Path) -> dict[str, Any]:

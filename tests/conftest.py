@@ -34,8 +34,14 @@ def home_of_all_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 
 
 def pytest_configure() -> None:
-    """Have Ctrl-C reach what tests start: in a shell's background it is ignored, and that is passed on."""
+    """Have Ctrl-C reach what tests start: in a shell's background it is ignored, and that is passed on. No property is in a hurry."""
+    from hypothesis import HealthCheck, settings
+
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # In CI, every run draws the same.
+    ci = bool(os.environ.get("CI"))
+    settings.register_profile("unhurried", deadline=None, derandomize=ci, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")

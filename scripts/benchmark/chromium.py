@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import shutil
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,8 +37,16 @@ def browser(profile: Path) -> Iterator[Chrome]:
     for flag in (*_FLAGS, f"--user-data-dir={profile}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    chrome = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    chrome = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver"), port=_free_port()))
     try:
         yield chrome
     finally:
         chrome.quit()
+
+
+def _free_port() -> int:
+    """Return a port that nobody listens on now; it is not one that the system deals out, which another process may get meanwhile."""
+    while True:
+        port = random.randrange(10_000, 30_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port

@@ -129,7 +129,7 @@ class ImaginaryJobs:
         if not self.running:
             return []
         if self.together:
-            ends = [JobEnd(ticket, None, self.now(), self.now(), job.run()) for ticket, job in self.running.items()]
+            ends = [self._end(ticket, job) for ticket, job in self.running.items()]
             self.running.clear()
             return ends
         ticket = self.choose(sorted(self.running))
@@ -139,7 +139,12 @@ class ImaginaryJobs:
             self.last = max(self.running)
         job = self.running.pop(ticket)
         self.ended.append(job)
-        return [JobEnd(ticket, None, self.now(), self.now(), job.run())]
+        return [self._end(ticket, job)]
+
+    def _end(self, ticket: int, job: Job) -> JobEnd:
+        """Run a job, which takes no time."""
+        now_s = self.now()
+        return JobEnd(ticket, None, now_s, now_s, job.run())
 
     def close(self) -> None:
         self.running.clear()

@@ -77,18 +77,18 @@ def family(tmp_path: Path) -> list[int]:
     return [int(word) for text in texts for word in text.split()]
 
 
-def needs_all(held: str, tried: str, first: int) -> None:
-    """Hold something for a moment that only one can hold; the first ones wait until all of them are there."""
-    with Path(tried).open("a", encoding="ascii") as file:
-        file.write("tried\n")
-    give_up_s = time.monotonic() + 60
-    while Path(tried).read_text(encoding="ascii").count("tried") < first:
-        assert time.monotonic() < give_up_s
-        time.sleep(0.01)
+def needs_all(folder: str, first: int) -> None:
+    """Hold something for a moment that only one can hold; of the first ones, one holds it until all of them have tried."""
+    held, tried = Path(folder, "held"), Path(folder, "tried")
     try:
-        descriptor = os.open(held, os.O_CREAT | os.O_EXCL)
+        held.mkdir()
     except FileExistsError:
         raise RuntimeError("CUDA out of memory") from None
+    finally:
+        (tried / str(os.getpid())).touch()
+    give_up_s = time.monotonic() + 300
+    while len(os.listdir(tried)) < first:
+        assert time.monotonic() < give_up_s
+        time.sleep(0.01)
     time.sleep(0.1)
-    os.unlink(held)
-    os.close(descriptor)
+    held.rmdir()

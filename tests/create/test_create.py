@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import shlex
 import shutil
 import signal
@@ -14,10 +15,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from create.conftest import CONFIG, User
+from create.conftest import CONFIG, TRAIN, User
 
 from shadho_like import Result, created
 from shadho_like.cli.main import cli
+from shadho_like.engine.processes import opened_process
 from shadho_like.journal import JournalReader
 
 
@@ -26,6 +28,14 @@ def driver_of(directory: Path) -> int:
         driver = journal.driver()
     assert driver is not None
     return int(driver["pid"])
+
+
+def kill(driver: int) -> None:
+    """Kill a driver, and wait until it has let go of everything."""
+    (opened,) = opened_process(driver)
+    os.kill(driver, signal.SIGKILL)
+    select.select([opened], [], [])
+    os.close(opened)
 
 
 def wait_for_trials(directory: Path, count: int) -> None:
@@ -92,18 +102,29 @@ def test_the_configuration_has_no_name(user: User) -> None:
     assert [path.name for path in user.experiments()] == ["exp"]
 
 
+FIRST_SHUTS_GATE = """        if done == 4:
+            try:
+                os.mkdir(context.hparams["wait_while"] + ".shut")
+                os.mkdir(context.hparams["wait_while"])
+            except FileExistsError:
+                pass
+"""
+REPORTING = '        operation.report_completed({"loss": context.hparams["x"] / done})\n'
+
+
 def test_a_killed_driver_and_a_changed_folder(user: User, tmp_path: Path) -> None:
+    # The first trial that is trained to the end has all others wait, so that the search is not over before its driver is killed.
+    user.writes("code/train.py", TRAIN.replace(REPORTING, FIRST_SHUTS_GATE + REPORTING))
     gate = tmp_path / "gate"
     assert user.types("create", "exp.yaml", "code", "--config", f"hyperparameters.wait_while={gate}", "--config", "searcher.max_trials=40", "--paused").returncode == 0
     directory = user.folder / "experiments/quick"
     assert user.types("activate", directory).returncode == 0
     wait_for_trials(directory, 1)
-    gate.touch()
-    os.kill(driver_of(directory), signal.SIGKILL)
+    kill(driver_of(directory))
     done_before = {trial.number: trial.finished_s for trial in Result(directory).trials if trial.state.value == "COMPLETED"}
     user.writes("code/train.py", "raise SystemExit('edited')")
     user.writes("exp.yaml", "name: [")
-    gate.unlink()
+    gate.rmdir()
     assert user.types("run", directory, "--background").returncode == 0
     assert user.types("wait", directory).returncode == 0
     result = Result(directory)
@@ -119,7 +140,7 @@ def test_continue_starts_a_driver_that_was_killed(user: User, tmp_path: Path) ->
     gate.touch()
     assert user.types("create", "exp.yaml", "code", "--config", f"hyperparameters.wait_while={gate}").returncode == 0
     directory = user.folder / "experiments/quick"
-    os.kill(driver_of(directory), signal.SIGKILL)
+    kill(driver_of(directory))
     gate.unlink()
     assert user.types("wait", directory).returncode == 5
     assert user.types("continue", directory).returncode == 0

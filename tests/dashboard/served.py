@@ -16,7 +16,7 @@ from parts import lack, need
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 
 
 @contextmanager
@@ -26,6 +26,7 @@ def looking(profile: Path) -> Iterator[Chrome]:
     if reason := missing():
         lack(reason)
     with browser(profile) as chrome:
+        chrome.set_script_timeout(PATIENCE_S)
         yield chrome
 
 

@@ -130,8 +130,8 @@ def test_experiments_side_by_side(chrome: Chrome, tmp_path: Path, environment: d
         follow(chrome, "digits")
         until(lambda: text(chrome, "name") == "digits", "the other experiment")
         assert text(chrome, "phase") == "completed"
-        rungs = chrome.find_elements("css selector", "#rungs tbody tr")
-        assert [row.text.split()[0] for row in rungs] == ["1", "3", "9"]
+        # Drawn again every few seconds, maybe between two questions.
+        until(lambda: [row.text.split()[0] for row in chrome.find_elements("css selector", "#rungs tbody tr")] == ["1", "3", "9"], "the rungs")
         assert "exited with status 1" in text(chrome, "failures")
         chrome.find_element("id", "number").send_keys("7")
         press(chrome, "Show", "find")
@@ -177,7 +177,7 @@ def test_the_charts(chrome: Chrome, tmp_path: Path, environment: dict[str, str])
     with served([directory], environment) as address:
         chrome.get(f"{address}dashboard/studies/0")
         until(lambda: chrome.find_elements("css selector", ".scatterlayer .point"), "a chart")
-        assert "digits (id=0)" in str(chrome.find_element("id", "dashboard").text)
+        until(lambda: "digits (id=0)" in text(chrome, "dashboard"), "the name")
         chrome.get(f"{address}dashboard/studies/0/trials?numbers=3")
         until(lambda: "model.net.units" in chrome.page_source or "model.forest.depth" in chrome.page_source, "a trial's parameters")
         follow(chrome, "Workers, logs, pause")
@@ -191,7 +191,7 @@ def test_a_large_study_is_drawn_in_part(chrome: Chrome, tmp_path: Path, environm
     with served([directory], environment) as address:
         chrome.get(f"{address}dashboard/studies/0")
         until(lambda: chrome.find_elements("css selector", ".scatterlayer .point"), "a chart")
-        assert f"large: 500 of {size:,} trials, 50 of " in str(chrome.find_element("id", "dashboard").text)
+        until(lambda: f"large: 500 of {size:,} trials, 50 of " in text(chrome, "dashboard"), "what it is a part of")
 
 
 def test_a_running_search_with_markup_for_a_name(chrome: Chrome, tmp_path: Path, environment: dict[str, str]) -> None:

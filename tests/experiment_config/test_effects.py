@@ -16,7 +16,7 @@ from shadho_like.cli.main import cli
 from shadho_like.configured import search_of
 from shadho_like.driver import Shadho
 from shadho_like.errors import OptionError
-from shadho_like.events import Action, Ending
+from shadho_like.events import Action
 from shadho_like.experiment import Step
 from shadho_like.experiment_config import read_config
 from shadho_like.journal import JournalReader
@@ -196,12 +196,13 @@ def test_where_checkpoints_go_and_how_many_stay(folder: Path) -> None:
 def test_what_does_not_end_in_time_is_killed() -> None:
     Path("deaf.py").write_text("import signal, time\nsignal.signal(signal.SIGTERM, lambda *_: None)\nopen('ready', 'w')\ntime.sleep(600)\n")
     opt = search("python deaf.py", "deaf.py", searcher={"max_trials": 1}, preemption_timeout=0.1)
-    endings: list[Ending | None] = []
+    begun: list[Path] = []
 
     def cancel(step: Step) -> None:
-        endings.append(step.ending)
-        if step.running and list(opt.directory.glob("**/ready")) and len(set(endings)) == 1:
-            opt.cancel()
+        if step.running and not begun:
+            begun.extend(opt.directory.glob("**/ready"))
+            if begun:
+                opt.cancel()
 
     opt.listeners.append(cancel)
     [trial] = trials(opt)
@@ -226,7 +227,8 @@ def test_a_limit_that_is_raised_lets_more_of_them_run(folder: Path) -> None:
             left.append(requests.leave(ExperimentPaths(opt.directory).requests, Action.SET, keys={"max_slots": 2}))
 
     opt.listeners.append(raise_it)
-    assert {trial.metric for trial in trials(opt)} == {1, 2}
+    # They wait for each other: one of them sees two, and the other does if it looks before that one has ended.
+    assert max(trial.metric or 9 for trial in trials(opt)) == 2
 
 
 def test_the_name_in_the_file_is_what_workers_ask_for(folder: Path) -> None:
@@ -279,7 +281,8 @@ def test_one_configuration_is_one_experiment(monkeypatch: pytest.MonkeyPatch) ->
         assert json.dumps(journal.about)
 
 
-SECRETS: dict[str, Any] = {"WANDB_API_KEY": "abc def", "http_proxy": "http://me:abc@proxy", "EPOCHS": "3", "HF_TOKEN": 12}
+# No id and no digest has a 0 between these letters.
+SECRETS: dict[str, Any] = {"WANDB_API_KEY": "t0p def", "http_proxy": "http://me:t0p@proxy", "EPOCHS": "3", "HF_TOKEN": 12}
 SHOWN = {"WANDB_API_KEY": "***", "http_proxy": "http://***@proxy", "EPOCHS": "3", "HF_TOKEN": "***"}
 
 
@@ -294,4 +297,4 @@ def test_the_configuration_is_shown_without_secrets(given: Any, shown: Any) -> N
         said = CliRunner().invoke(cli, ["experiment", "config", "experiments/effect", *words]).stdout
         assert yaml.safe_load(said)["environment"] == {"environment_variables": shown}
     # Others may read the journal.
-    assert b"abc" not in Path("experiments/effect/journal.sqlite").read_bytes()
+    assert b"t0p" not in Path("experiments/effect/journal.sqlite").read_bytes()

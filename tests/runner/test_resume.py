@@ -34,6 +34,8 @@ begun = folder / "begun"
 def slow(config):
     with begun.open("a") as file:
         file.write(f"{config.base_dir}\\n")
+    while config.n >= 20 and (folder / "gate").exists():
+        time.sleep(0.02)
     time.sleep(0.05)
     print("done")
     return 40.5 - config.n
@@ -57,12 +59,11 @@ if sys.argv[2] == "grid":
 else:
     print(run_binary_searches([made(SlowBinary, binary(folder / name, sweep_props={"seed": [1, 2, 3]})) for name in "ab"]))
 """
-ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "CUDA_VISIBLE_DEVICES": "0,1"}
-
 
 def driver(folder: Path, kind: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", DRIVER, str(folder), kind]
-    return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "CUDA_VISIBLE_DEVICES": "0,1"}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def finished(folder: Path) -> set[str]:
@@ -81,14 +82,15 @@ def until_begun(folder: Path, count: int, process: subprocess.Popen[str]) -> Non
 
 def none_is_left(folder: Path) -> bool:
     """Return whether no process is left whose command names the folder."""
-    lines = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    lines = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     return str(folder) not in lines
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("kind", ["binary", "grid"])
 def test_killed_again_and_again_it_gives_the_same_and_runs_nothing_twice(tmp_path: Path, kind: str) -> None:
-    undisturbed = driver(tmp_path / "undisturbed", kind)
     (tmp_path / "undisturbed").mkdir()
+    undisturbed = driver(tmp_path / "undisturbed", kind)
     folder = tmp_path / "killed"
     folder.mkdir()
     chosen = random.Random(3)
@@ -117,6 +119,7 @@ def test_killed_again_and_again_it_gives_the_same_and_runs_nothing_twice(tmp_pat
 
 
 def test_ctrl_c_stops_at_once_and_keeps_what_is_done(tmp_path: Path) -> None:
+    (tmp_path / "gate").touch()
     with driver(tmp_path, "grid") as process:
         until(lambda: len(finished(tmp_path)) >= 5, "some results", process)
         process.send_signal(signal.SIGINT)
@@ -126,6 +129,7 @@ def test_ctrl_c_stops_at_once_and_keeps_what_is_done(tmp_path: Path) -> None:
     assert none_is_left(tmp_path)
     before, done = begun(tmp_path), finished(tmp_path)
     assert len(done) < 80
+    (tmp_path / "gate").unlink()
     with driver(tmp_path, "grid") as process:
         process.communicate()
     assert process.returncode == 0

@@ -79,8 +79,8 @@ class Wild(Grid):
         return os.getpid()
 
 
-def wild(folder: Path, count: int) -> Any:
-    return Wild(base_dir=str(folder), sweep_props={"n": list(range(count))}, base_experiment_config=Experiment())
+def wild(folder: Path, *numbers: int) -> Any:
+    return Wild(base_dir=str(folder), sweep_props={"n": list(numbers)}, base_experiment_config=Experiment())
 
 
 def test_a_binary_search_and_results_that_come_back_as_json(start_worker: Starter, tmp_path: Path) -> None:
@@ -94,8 +94,11 @@ def test_a_binary_search_and_results_that_come_back_as_json(start_worker: Starte
 
 def test_jobs_that_go_wrong_and_a_codec(start_worker: Starter, tmp_path: Path) -> None:
     start_worker()
-    [results] = run_grid_searches([wild(tmp_path / "a", 6)], engine="workqueue", workqueue={"name": NAME}, job_timeout=5)
-    by_number = {values["n"]: (success, result) for values, success, result in results}
+    [results] = run_grid_searches([wild(tmp_path / "a", 0, 1, 2, 3, 4)], engine="workqueue", workqueue={"name": NAME}, job_timeout=3000)
+    start_worker()
+    # Alone: any job may be slower than this.
+    [hung] = run_grid_searches([wild(tmp_path / "a", 5)], engine="workqueue", workqueue={"name": NAME}, job_timeout=5)
+    by_number = {values["n"]: (success, result) for values, success, result in (*results, *hung)}
     assert by_number[0][0]
     assert by_number[3] == (True, {"array": [0, 1, 2], "text": "a"})
     assert [success for success, _ in by_number.values()] == [True, False, False, True, False, False]
@@ -117,13 +120,26 @@ def test_jobs_that_go_wrong_and_a_codec(start_worker: Starter, tmp_path: Path) -
 def test_a_worker_that_dies_costs_no_job(start_worker: Starter, tmp_path: Path, environment: dict[str, str]) -> None:
     worker = start_worker()
     text = f"""
+import time
 from pathlib import Path
-from experiments import grid, Experiment
+from experiments import Experiment, Grid
+from shadho_like.configs import pydraclass
 from shadho_like.runner import run_grid_searches
 
-config = grid(Path({str(tmp_path / "a")!r}), sweep_props={{"n": list(range(60))}}, base_experiment_config=Experiment(log={str(tmp_path / "log")!r}))
+folder = Path({str(tmp_path)!r})
+
+@pydraclass
+class Held(Grid):
+    def run_experiment_config(self, config):
+        while config.n >= 30 and (folder / "gate").exists():
+            time.sleep(0.05)
+        return super().run_experiment_config(config)
+
+experiment = Experiment(log=str(folder / "log"))
+config = Held(base_dir=str(folder / "a"), sweep_props={{"n": list(range(60))}}, base_experiment_config=experiment)
 print(len(run_grid_searches([config], engine="workqueue", workqueue={{"name": {NAME!r}}})[0]))
 """
+    (tmp_path / "gate").touch()
     path = os.pathsep.join(sys.path)
     driver = subprocess.Popen([sys.executable, "-c", text], env={**environment, "PYTHONPATH": path}, stdout=subprocess.PIPE, text=True)
     with driver:
@@ -131,6 +147,7 @@ print(len(run_grid_searches([config], engine="workqueue", workqueue={{"name": {N
         worker.kill()
         worker.wait()
         again = start_worker()
+        (tmp_path / "gate").unlink()
         said, _ = driver.communicate()
         assert again.wait() == 0
     assert (driver.returncode, said.splitlines()[-1]) == (0, "60")

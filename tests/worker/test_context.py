@@ -291,10 +291,10 @@ def test_a_checkpoint_travels_in_one_file(start: Callable[..., Context], sandbox
     assert not (sandbox / "checkpoint.tar").exists()
 
 
-@pytest.mark.parametrize("name", ["../outside", "/tmp/outside", "deep/../../outside", "link"])
+@pytest.mark.parametrize("name", ["../outside", "{elsewhere}/outside", "deep/../../outside", "link"])
 def test_an_archive_that_would_write_elsewhere_is_not_opened(start: Callable[..., Context], sandbox: Path, tmp_path: Path, name: str) -> None:
     with tarfile.open(sandbox / "latest_checkpoint.tar", "w") as tar:
-        entry = tarfile.TarInfo(name)
+        entry = tarfile.TarInfo(name.format(elsewhere=tmp_path))
         if name == "link":
             entry.type, entry.linkname = tarfile.SYMTYPE, "/etc/passwd"
         entry.size = 0
@@ -303,7 +303,6 @@ def test_an_archive_that_would_write_elsewhere_is_not_opened(start: Callable[...
     assert context.latest_checkpoint is None
     assert len(events(sandbox, "checkpoint_lost")) == 1
     assert not [path for path in tmp_path.rglob("*") if path.name in {"outside", "link"}]
-    assert not Path("/tmp/outside").exists() or name != "/tmp/outside"
 
 
 def test_outside_of_any_trial_it_prints(sandbox: Path, capsys: pytest.CaptureFixture[str]) -> None:
