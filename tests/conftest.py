@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,6 +65,14 @@ def fonts(tmp_path_factory: pytest.TempPathFactory) -> str:
     command = [sys.executable, "-c", "import matplotlib.font_manager"]
     subprocess.run(command, env={**os.environ, "MPLCONFIGDIR": folder}, capture_output=True, check=True)
     return folder
+
+
+@pytest.fixture
+def nobody_short_of_memory() -> Iterator[None]:
+    """Let no two of these tests run at a time, side by side: the system counts whom it kills for want of memory on the whole machine."""
+    with open(Path(tempfile.gettempdir()) / f"shadho-tests-{os.getuid()}.lock", "w", encoding="ascii") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture

@@ -117,11 +117,15 @@ class LocalEngine:
             woken = self._sleep(min(due_s, deadline_s) - self.now(), wake_fd)
 
     def _advance(self, slots: Slots) -> float:
+        if not slots.updates:
+            slots.clear_away()
         due_s = slots.advance(slots.supervision.read())
         if any(isinstance(update, AttemptFinished) for update in slots.updates):
             self._deaths = 0
         if not slots.supervision.alive:
             self._revive(slots)
+        if not slots.updates:
+            slots.clear_away()
         return due_s
 
     def _revive(self, slots: Slots) -> None:

@@ -40,6 +40,7 @@ class Slots(ABC):
         self.gpus = gpus
         self.host = socket.gethostname()
         self.updates: list[Update] = []
+        self._trash: list[Path] = []
         self._run = uuid.uuid4().hex
         self._numbers = itertools.count()
 
@@ -80,13 +81,21 @@ class Slots(ABC):
         """Let go of what is held here; everything that ran is gone."""
 
     def discard(self, folder: Path) -> None:
-        """Remove a folder in the background; its name is free at once."""
+        """Have a folder removed by the next `clear_away`; its name is free at once."""
         trash = self.launch.paths.sandboxes / f"trash-{self._run}-{next(self._numbers)}"
         try:
             folder.rename(trash)
         except FileNotFoundError:
             return
-        self.supervision.remove(trash)
+        self._trash.append(trash)
+
+    def clear_away(self) -> None:
+        """Remove what was discarded, in the background. Called when all that was told is kept: on a full disk, the end of an attempt that
+        failed for want of room is not to be kept in the room that its own folder leaves.
+        """
+        for folder in self._trash:
+            self.supervision.remove(folder)
+        self._trash.clear()
 
     def finished(self, attempt: AttemptId, started_s: float, outcome: Outcome) -> None:
         """Tell that an attempt ended by itself."""

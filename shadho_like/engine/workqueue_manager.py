@@ -353,13 +353,14 @@ def _listen(address: str, lowest: int, highest: int) -> int:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 ours.bind((address, port))
+                # Two may be bound to a port at a time, of which one gets to listen.
+                ours.listen(socket.SOMAXCONN)
             except OSError as error:
                 if port < highest:
                     continue
                 ports = f"port {port}" if lowest == highest else f"none of the ports {lowest} to {highest}"
                 message = f"{ports} of {address or 'this machine'} can be listened on: {error.strerror}"
                 raise OSError(message) from error
-            ours.listen(socket.SOMAXCONN)
             ours.setblocking(False)
             os.dup2(ours.fileno(), place, inheritable=False)
             return int(ours.getsockname()[1])

@@ -94,20 +94,24 @@ def test_events_are_numbered_and_each_is_handled_once(tmp_path: Path) -> None:
     assert again.events == method.events
 
 
+@pytest.mark.parametrize("together", [False, True])
 @pytest.mark.parametrize("fail_at", [1, 2, 9, 20, 31])
 def test_a_handler_that_raises_stops_the_search_and_is_asked_again(
-    tmp_path: Path, fail_at: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, fail_at: int, together: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Results come one by one, or two together: then the second was not told when the handler raised at the first, and comes again."""
+    monkeypatch.setattr("shadho_like.engine.inprocess._TURN_S", 1000.0 if together else 0.0)
     calls: list[float] = []
     monkeypatch.setattr(Counting, "fail_at", fail_at)
     with pytest.raises(MethodError, match="raised ArithmeticError: cannot count on") as raised:
         search(tmp_path, Counting(), calls)
     assert isinstance(raised.value.__cause__, ArithmeticError)
-    monkeypatch.undo()
+    monkeypatch.setattr(Counting, "fail_at", None)
     mended = Counting()
     assert search(tmp_path, mended, calls).counts == {"COMPLETED": 10}
     assert [number for number, _ in mended.events] == list(range(1, 32))
-    assert len(calls) == len(set(calls)) == 10
+    assert len(set(calls)) == 10
+    assert len(calls) - 10 in ({0, 1} if together else {0})
 
 
 @pytest.mark.parametrize("nonsense", ["stop", ["stop"], {}])

@@ -51,33 +51,33 @@ def test_gpus_that_nobody_decided_about_are_told_of_once() -> None:
 
 
 @pytest.fixture
-def notices(monkeypatch: pytest.MonkeyPatch, bare_engine: WorkQueueEngine, workers: Workers, tmp_path: Path) -> Callable[..., str]:
-    """Run a trial that asks for something with a worker that has two cores; return what is said."""
+def until_said(monkeypatch: pytest.MonkeyPatch, bare_engine: WorkQueueEngine, workers: Workers, tmp_path: Path) -> Callable[..., None]:
+    """Run a trial that asks for something with a worker that has two cores, until a line is said. What the worker has may come late."""
     monkeypatch.setattr("shadho_like.engine.workqueue_demand._PATIENCE_S", 1.0)
 
-    def said(resources: Resources, *options: str) -> str:
+    def wait(expected: str, resources: Resources, *options: str) -> None:
         launch = Launch("demand", ExperimentPaths(tmp_path / "search"), command="echo 1 > result.json", resources=resources)
         bare_engine.open(replace(launch))
         workers.start(bare_engine.port, *options)
         bare_engine.submit([attempt(0)])
         give_up_s = bare_engine.now() + PATIENCE_S
-        while bare_engine.now() < give_up_s:
-            for update in bare_engine.wait(1):
-                if isinstance(update, Notice) and update.text.startswith("no connected worker"):
-                    return update.text
-        return "nothing"
+        lines: list[str] = []
+        while not any(line.startswith(expected) for line in lines):
+            assert bare_engine.now() < give_up_s, lines
+            lines += [update.text for update in bare_engine.wait(1) if isinstance(update, Notice)]
 
-    return said
-
-
-def test_more_than_any_worker_has(notices: Callable[..., str]) -> None:
-    text = notices(Resources(gpus=2, cores=1), "--gpus", "1")
-    assert text.startswith("no connected worker can run a trial, which asks for 1 core, 2 GPUs; connected: 1 with 2 cores, 1 GPU; ask")
+    return wait
 
 
-def test_a_model_that_no_worker_advertises(notices: Callable[..., str]) -> None:
-    text = notices(Resources(gpu_model="H100"), "--gpus", "1", "--feature", "gpu_model=a100")
-    assert "which asks for 1 GPU, gpu_model=h100; connected: 1 with 2 cores, 1 GPU; none of them seems to advertise" in text
+def test_more_than_any_worker_has(until_said: Callable[..., None]) -> None:
+    text = "no connected worker can run a trial, which asks for 1 core, 2 GPUs; connected: 1 with 2 cores, 1 GPU; ask"
+    until_said(text, Resources(gpus=2, cores=1), "--gpus", "1")
+
+
+def test_a_model_that_no_worker_advertises(until_said: Callable[..., None]) -> None:
+    there = "connected: 1 with 2 cores, 1 GPU; none of them seems to advertise"
+    text = f"no connected worker can run a trial, which asks for 1 GPU, gpu_model=h100; {there}"
+    until_said(text, Resources(gpu_model="H100"), "--gpus", "1", "--feature", "gpu_model=a100")
 
 
 def test_features_that_a_worker_names_by_hand(bare_engine: WorkQueueEngine, workers: Workers, tmp_path: Path) -> None:

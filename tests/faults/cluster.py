@@ -38,7 +38,7 @@ if options["clock_s"]:
 
 from shadho_like import Shadho, rand
 
-opt = Shadho("sh task.sh", {"x": rand.uniform(0, 3)}, max_tasks=options["trials"], timeout=600, seed=11, workers=2, directory=sys.argv[2])
+opt = Shadho("sh task.sh", {"x": rand.uniform(0, 3)}, max_tasks=options["trials"], timeout=36000, seed=11, workers=2, directory=sys.argv[2])
 opt.add_input_file("task.sh")
 for key, value in options["workqueue"].items():
     setattr(opt.config.workqueue, key, value)
@@ -55,7 +55,8 @@ opt.run()
 TASK = """
 trial=$(sed 's/.*"trial": *\\([0-9]*\\).*/\\1/' trial.json)
 sleep 0.1
-echo "$trial" >> {ran}
+echo "$trial" >> {folder}/ran
+while [ "$trial" -ge "$(cat {folder}/held)" ]; do sleep 0.05; done
 {more}
 echo "{{\\"loss\\": $trial}}" > result.json
 """
@@ -80,12 +81,18 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def command_of(pid: int) -> str:
+    """Return a process's command; nothing of one that is gone."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    return ""
+
+
 def beneath(pid: int, named: str) -> int | None:
     """Return a descendant of a process whose command holds a text."""
     for child in children(pid):
-        with suppress(OSError):
-            if named in Path(f"/proc/{child}/cmdline").read_bytes().decode(errors="replace"):
-                return child
+        if named in command_of(child):
+            return child
         if (found := beneath(child, named)) is not None:
             return found
     return None
@@ -99,6 +106,7 @@ class Cluster:
         environment: of all processes.
         trials: of the search.
         more: what the trials' command does besides.
+        held: how many trials, the last ones, wait to be let go: the search cannot end before its faults have come.
         workqueue: the driver's settings of Work Queue; none for this machine's own engine.
 
     Attributes:
@@ -107,7 +115,16 @@ class Cluster:
         workers: those that should run.
     """
 
-    def __init__(self, folder: Path, environment: Environment, trials: int, *, more: str = "", workqueue: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environment: Environment,
+        trials: int,
+        *,
+        more: str = "",
+        held: int = 0,
+        workqueue: dict[str, Any] | None = None,
+    ) -> None:
         self.folder = folder
         self.directory = folder / "search"
         self.trials = trials
@@ -116,11 +133,22 @@ class Cluster:
         temporary.mkdir(parents=True)
         self.environment = {**environment, "TMPDIR": str(temporary)}
         (folder / "driver.py").write_text(DRIVER)
-        (folder / "task.sh").write_text(TASK.format(ran=folder / "ran", more=more))
+        (folder / "task.sh").write_text(TASK.format(folder=folder, more=more))
+        self.hold(trials - held)
         self._started: list[subprocess.Popen[bytes]] = []
         self.driver: subprocess.Popen[bytes] | None = None
         self.workers: list[subprocess.Popen[bytes]] = []
         self.over: promises.Told = {}
+
+    def hold(self, first: int) -> None:
+        """Have this trial, and those after it, wait until it is another one."""
+        text = self.folder / "held.new"
+        text.write_text(str(first))
+        text.replace(self.folder / "held")
+
+    def let_go(self) -> None:
+        """Hold no trial any more."""
+        self.hold(self.trials)
 
     def start(self, *command: str, log: str, environment: Environment | None = None) -> subprocess.Popen[bytes]:
         """Start a process whose output is appended to a log."""
@@ -163,18 +191,27 @@ class Cluster:
     def check_end(self, undisturbed: promises.Told, *, workers_end: bool = True) -> None:
         """Check what the search found, and that nothing is left of it."""
         assert self.driver is not None
+        self.let_go()
         assert self.driver.wait(PATIENCE_S) == 0, self.said()
         for worker in self.workers if workers_end else []:
             # One that was not connected when the search ended was not told so, and gives up when it has waited long enough.
-            assert worker.wait(PATIENCE_S) in {0, IDLE_STATUS}, self.said("worker.log")
+            assert worker.wait(2 * PATIENCE_S) in {0, IDLE_STATUS}, self.said("worker.log")
         self.check()
         with JournalReader(self.directory) as journal:
             keys = journal.config["method"]["keys"]
         promises.legal(self.directory, fresh(keys))
         promises.same_search(self.directory, undisturbed)
-        promises.nothing_left(self.directory)
-        left = [path.name for path in (self.folder / "tmp").iterdir()]
-        promises.keep([f"{left} are left in the temporary folder"] if left else [])
+        promises.keep(promises.files_left(self.directory))
+        # What a driver or a worker that was killed had, others end and remove, in their own time.
+        give_up_s = time.monotonic() + PATIENCE_S
+        while (left := self._left()) and time.monotonic() < give_up_s:
+            time.sleep(0.02)
+        promises.keep(left)
+
+    def _left(self) -> list[str]:
+        """Return what processes of the search, or files of theirs, are left."""
+        temporary = [f"{path.name} is left in the temporary folder" for path in (self.folder / "tmp").iterdir()]
+        return promises.processes_left(self.directory) + temporary
 
     def end(self) -> None:
         """End everything that still runs."""

@@ -24,6 +24,9 @@ from shadho_like.state import ExperimentState
 from shadho_like.trial import AttemptId, Success, Trial
 from shadho_like.turn import Turn
 
+_LOCKED_S = 120.0
+"""A driver that starts after one that was killed locks its journal for a moment."""
+
 Told = Mapping[int, tuple[Any, ...]]
 """What a search found, by trial."""
 
@@ -131,7 +134,7 @@ def _results(record: Record, metric: str) -> Iterable[tuple[int, float, float | 
 
 def told(root: Path) -> Told:
     """Return what a search found: for each trial its sample, seed, state, lengths, metric and restarts."""
-    with closing(sqlite3.connect(ExperimentPaths(root).journal)) as db:
+    with closing(sqlite3.connect(ExperimentPaths(root).journal, timeout=_LOCKED_S)) as db:
         columns = "number, hyperparameters, seed, state, length, validated, metric, restarts"
         return {row[0]: row[1:] for row in db.execute(f"SELECT {columns} FROM trials ORDER BY number")}
 
@@ -161,11 +164,21 @@ def same_search(root: Path, undisturbed: Told) -> None:
 
 def nothing_left(root: Path) -> None:
     """Look for what a driver that ended may leave behind: a lock, sandboxes, processes at work in its directory."""
+    keep([*files_left(root), *processes_left(root)])
+
+
+def files_left(root: Path) -> list[str]:
+    """Return what a driver that ended left in its directory and should not."""
     paths = ExperimentPaths(root)
     left = [] if FileLock.holder(paths.lock) is None else ["the lock is still held"]
     if paths.sandboxes.is_dir():
         left += [f"the sandbox {entry} is left" for entry in paths.sandboxes.iterdir()]
-    keep(left + [f"process {pid} is left: {command}" for pid, command in processes_in(root)])
+    return left
+
+
+def processes_left(root: Path) -> list[str]:
+    """Return the processes that are at work in a directory."""
+    return [f"process {pid} is left: {command}" for pid, command in processes_in(root)]
 
 
 def processes_in(root: Path) -> list[tuple[int, str]]:

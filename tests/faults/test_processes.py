@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import signal
@@ -9,13 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import promises
 import pytest
-from cluster import Cluster, beneath, children
-from e2e.processes import Environment, completed
+from cluster import Cluster, beneath, children, command_of
+from e2e.processes import Environment, free_ports
 from ledger import Ledger
 
 SIGNALS = {"KILL": signal.SIGKILL, "TERM": signal.SIGTERM, "STOP": signal.SIGSTOP}
@@ -58,12 +60,19 @@ def schedule(generator: random.Random, targets: tuple[str, ...], rounds: int) ->
     return faults
 
 
-def strike(pid: int, name: str) -> None:
-    """Send a signal; a process that is stopped goes on after a while."""
-    os.kill(pid, SIGNALS[name])
+def strike(find: Callable[[], int], name: str) -> int:
+    """Send a signal to the process that is found, and return it; one that is stopped goes on after a while, unless it is ended meanwhile."""
+    while True:
+        pid = find()
+        # One that ended by itself since it was found has not been struck.
+        with suppress(ProcessLookupError):
+            os.kill(pid, SIGNALS[name])
+            break
     if name == "STOP":
         time.sleep(STOPPED_S)
-        os.kill(pid, signal.SIGCONT)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+    return pid
 
 
 @pytest.mark.timeout(3600)
@@ -71,15 +80,16 @@ def test_drivers_on_this_machine(made: Callable[..., Cluster], undisturbed: Call
     faults = schedule(random.Random(ledger.seed), LOCAL, ledger.size.rounds)
     trials = 6 * len(faults) + 20
     expected = undisturbed(trials)
-    cluster = made("local", trials)
+    cluster = made("local", trials, held=10)
     cluster.driver = cluster.start_driver()
     for number, (target, name) in enumerate(faults):
         cluster.until_completed(6 * number + 3)
-        pid = local_target(cluster, target)
-        strike(pid, name)
+        pid = strike(functools.partial(local_target, cluster, target), name)
         ledger.fault("processes")
         if target == "driver" and name != "STOP":
             cluster.driver.wait()
+        elif name != "STOP":
+            cluster.until(lambda pid=pid: not Path(f"/proc/{pid}").exists(), f"the end of the {target}")  # type: ignore[misc]
         cluster.check()
         if cluster.driver.poll() is not None:
             cluster.driver = cluster.start_driver()
@@ -92,12 +102,16 @@ def local_target(cluster: Cluster, target: str) -> int:
     driver = cluster.driver.pid
     if target == "driver":
         return driver
-    cluster.until(lambda: bool(children(driver)), "the supervisor")
-    supervisor = children(driver)[0]
-    if target == "supervisor":
-        return supervisor
-    cluster.until(lambda: bool(children(supervisor)), "a keeper")
-    return children(supervisor)[0]
+    found: list[int] = []
+
+    def there() -> bool:
+        supervisors = [child for child in children(driver) if "engine.supervisor" in command_of(child)]
+        keepers = [keeper for supervisor in supervisors for keeper in children(supervisor) if children(keeper)]
+        found.extend(supervisors if target == "supervisor" else keepers)
+        return bool(found)
+
+    cluster.until(there, target)
+    return found[0]
 
 
 def start_worker(cluster: Cluster, catalog: str | None) -> subprocess.Popen[bytes]:
@@ -110,29 +124,29 @@ def start_worker(cluster: Cluster, catalog: str | None) -> subprocess.Popen[byte
     return cluster.start(*command, "-C", catalog, "-P", password, log="worker.log", environment=elsewhere)
 
 
-def start_catalog(cluster: Cluster, port: int = 0) -> tuple[subprocess.Popen[bytes], int]:
-    """Start a catalog server of our own; return its port too."""
-    port_file = cluster.folder / "port"
-    port_file.unlink(missing_ok=True)
-    options = ["-p", str(port)] if port else ["-Z", str(port_file)]
-    catalog = cluster.start("catalog_server", "-I", "127.0.0.1", "-u", "127.0.0.1", *options, log="catalog.log")
-    if not port:
-        cluster.until(lambda: port_file.exists() and bool(port_file.read_text().strip()), "the catalog's port")
-        port = int(port_file.read_text())
-    return catalog, port
+def start_catalog(cluster: Cluster, port: int) -> subprocess.Popen[bytes]:
+    """Start a catalog server of our own."""
+    return cluster.start("catalog_server", "-I", "127.0.0.1", "-u", "127.0.0.1", "-p", str(port), log="catalog.log")
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port for the catalog server, whenever one is started."""
+    with free_ports(1) as [free]:
+        yield free
 
 
 @pytest.mark.timeout(7200)
 @pytest.mark.usefixtures("work_queue_installed")
-def test_a_cluster(made: Callable[..., Cluster], undisturbed: Callable[[int], promises.Told], ledger: Ledger) -> None:
+def test_a_cluster(made: Callable[..., Cluster], undisturbed: Callable[[int], promises.Told], ledger: Ledger, port: int) -> None:
     faults = schedule(random.Random(ledger.seed), ABROAD, ledger.size.rounds)
     trials = 5 * len(faults) + 20
     expected = undisturbed(trials)
-    cluster = made("abroad", trials, workqueue={"name": "faults", "address": "127.0.0.1"})
+    cluster = made("abroad", trials, held=10, workqueue={"name": "faults", "address": "127.0.0.1"})
     password = cluster.folder / "password"
     password.write_text("secret")
     cluster.options["workqueue"]["password_file"] = str(password)
-    catalog, port = start_catalog(cluster)
+    catalog = start_catalog(cluster, port)
     cluster.options["workqueue"]["catalog"] = f"127.0.0.1:{port}"
     ways = [None, f"127.0.0.1:{port}"]
     cluster.driver = cluster.start_driver()
@@ -140,8 +154,7 @@ def test_a_cluster(made: Callable[..., Cluster], undisturbed: Callable[[int], pr
     for number, (target, name) in enumerate(faults):
         cluster.until_completed(5 * number + 3)
         which = number % 2
-        pid = abroad_target(cluster, target, which, catalog)
-        strike(pid, name)
+        strike(functools.partial(abroad_target, cluster, target, which, catalog), name)
         ledger.fault("processes")
         hit = {"driver": cluster.driver, "wq_worker": cluster.workers[which], "catalog": catalog}.get(target)
         if hit is not None and name != "STOP":
@@ -150,7 +163,7 @@ def test_a_cluster(made: Callable[..., Cluster], undisturbed: Callable[[int], pr
         if cluster.driver.poll() is not None:
             cluster.driver = cluster.start_driver()
         if catalog.poll() is not None:
-            catalog, _ = start_catalog(cluster, port)
+            catalog = start_catalog(cluster, port)
         cluster.workers = [
             worker if worker.poll() is None else start_worker(cluster, way) for worker, way in zip(cluster.workers, ways, strict=True)
         ]
@@ -169,18 +182,17 @@ def abroad_target(cluster: Cluster, target: str, which: int, catalog: subprocess
     def there() -> bool:
         pid = above.pid if target == "wq_worker" else beneath(above.pid, named)
         found.extend([] if pid is None else [pid])
-        return bool(found) or completed(cluster.directory) == cluster.trials
+        return bool(found)
 
     cluster.until(there, target)
     return found[0]
 
 
 def test_a_second_driver_on_the_directory_is_refused_and_changes_nothing(
-    made: Callable[..., Cluster], undisturbed: Callable[[int], promises.Told], ledger: Ledger, tmp_path: Path
+    made: Callable[..., Cluster], undisturbed: Callable[[int], promises.Told], ledger: Ledger
 ) -> None:
     expected = undisturbed(20)
-    go_on = tmp_path / "go on"
-    cluster = made("second", 20, more=f'[ "$trial" -lt 5 ] || while [ ! -e "{go_on}" ]; do sleep 0.1; done')
+    cluster = made("second", 20, held=15)
     cluster.driver = cluster.start_driver()
     cluster.until_completed(3)
     for stopped in (False, True):
@@ -193,7 +205,6 @@ def test_a_second_driver_on_the_directory_is_refused_and_changes_nothing(
         cluster.driver.send_signal(signal.SIGCONT)
         assert second.returncode != 0
         assert f"{cluster.directory} is in use by process {cluster.driver.pid} on " in second.stderr
-    go_on.touch()
     cluster.check_end(expected)
 
 

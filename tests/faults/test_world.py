@@ -18,7 +18,7 @@ import pytest
 from cluster import Cluster
 from e2e.processes import Environment, completed
 from ledger import Ledger
-from parts import lack
+from parts import LONG, lack
 
 from shadho_like.journal import JournalReader
 
@@ -86,7 +86,7 @@ def undisturbed(made: Callable[..., Cluster], trials: int) -> promises.Told:
 
 def start_worker(cluster: Cluster, *before: str) -> subprocess.Popen[bytes]:
     """Start a worker, by the command that stands before its own."""
-    command = [sys.executable, "-m", "wq_worker", "-M", "faults", "--cores", "2", "--memory", "1000", "--timeout", "200"]
+    command = [sys.executable, "-m", "wq_worker", "-M", "faults", "--cores", "2", "--memory", "1000", "--timeout", "120"]
     return cluster.start(*before, *command, log="worker.log")
 
 
@@ -114,6 +114,7 @@ def test_results_that_are_none_fail_their_own_trials(
     cluster.check_end(promises.told(cluster.directory))
 
 
+@LONG
 @pytest.mark.usefixtures("root_needed")
 @pytest.mark.parametrize("engine", ["local", "workqueue"])
 def test_a_disk_that_fills_up_ends_the_driver_and_costs_no_trial(
@@ -122,25 +123,34 @@ def test_a_disk_that_fills_up_ends_the_driver_and_costs_no_trial(
     expected = undisturbed(made, 60)
     workqueue = {"name": "faults", "address": "127.0.0.1"} if engine == "workqueue" else None
     with small_disk(tmp_path / "full", 4000) as disk:
-        cluster = made("disk", 60, workqueue=workqueue)
+        cluster = made("disk", 60, held=50, workqueue=workqueue)
         cluster.directory = disk / "search"
         if workqueue:
             request.getfixturevalue("work_queue_installed")
             cluster.workers = [start_worker(cluster)]
         cluster.driver = cluster.start_driver()
-        for moment in (5, 25):
+        for moment in (10, 30):
+            # All that was to end before has ended, and has left its room; two trials run, which end when there is none.
             cluster.until_completed(moment)
+            cluster.until(lambda: running(cluster) == 2 and not list(cluster.directory.glob("sandboxes/trash-*")), "two trials that are held")
             ballast = disk / "ballast"
             ledger.fault("processes")
             with ballast.open("wb", buffering=0) as file:
                 fill(file)
+            cluster.let_go()
             assert cluster.driver.wait() != 0
             assert "all that was shown as done is kept" in cluster.said() or "No space left on device" in cluster.said()
             cluster.check()
             ballast.unlink()
             cluster.check()
+            cluster.hold(moment + 20)
             cluster.driver = cluster.start_driver()
         cluster.check_end(expected)
+
+
+def running(cluster: Cluster) -> int:
+    with JournalReader(cluster.directory) as journal:
+        return journal.counts().get("RUNNING", 0)
 
 
 def fill(file: Any) -> None:
@@ -157,7 +167,7 @@ def fill(file: Any) -> None:
 def test_a_workers_disk_that_is_full_costs_no_trial(made: Callable[..., Cluster], tmp_path: Path, ledger: Ledger) -> None:
     expected = undisturbed(made, 30)
     with small_disk(tmp_path / "full", 4000) as disk:
-        cluster = made("disk", 30, workqueue={"name": "faults", "address": "127.0.0.1"})
+        cluster = made("disk", 30, held=10, workqueue={"name": "faults", "address": "127.0.0.1"})
         cluster.driver = cluster.start_driver()
         crowded = start_worker(cluster, "env", f"TMPDIR={disk}")
         cluster.until_completed(5)
@@ -165,6 +175,7 @@ def test_a_workers_disk_that_is_full_costs_no_trial(made: Callable[..., Cluster]
         with (disk / "ballast").open("wb", buffering=0) as file:
             fill(file)
         cluster.workers = [crowded, start_worker(cluster)]
+        cluster.let_go()
         cluster.until(lambda: lost(cluster) > 0, "the news that the disk is full")
         crowded.send_signal(signal.SIGTERM)
         crowded.wait()
@@ -196,13 +207,14 @@ def far_away(name: str) -> Iterator[tuple[str, Callable[[str], None]]]:
         ip("netns", "del", name)
 
 
+@LONG
 @pytest.mark.usefixtures("work_queue_installed", "root_needed")
 def test_a_network_that_is_cut_and_restored(made: Callable[..., Cluster], ledger: Ledger) -> None:
     """Cut for a moment, nothing is lost; cut for good, the worker's trials run again elsewhere within the time that is promised."""
     expected = undisturbed(made, 60)
     name = f"sf{os.getpid() % 100000}"
     with far_away(name) as (address, link):
-        cluster = made("network", 60, workqueue={"name": "faults", "address": address}, more="sleep 0.5")
+        cluster = made("network", 60, held=20, workqueue={"name": "faults", "address": address}, more="sleep 0.5")
         cluster.driver = cluster.start_driver()
         cluster.workers = [start_worker(cluster, "ip", "netns", "exec", name)]
         for moment in (4, 8):
@@ -220,6 +232,7 @@ def test_a_network_that_is_cut_and_restored(made: Callable[..., Cluster], ledger
         cluster.until(lambda: lost(cluster) > 0, "the news that the worker is gone")
         promises.keep(["trials stayed RUNNING for too long"] if time.monotonic() - cut_s > LONGEST_LOSS_S else [])
         known = completed(cluster.directory)
+        cluster.let_go()
         cluster.workers.append(start_worker(cluster))
         cluster.until_completed(known + 5)
         link("up")

@@ -78,6 +78,7 @@ REASONS = {
 }
 
 
+@pytest.mark.usefixtures("nobody_short_of_memory")
 def test_two_hundred_jobs_of_which_many_go_wrong(tmp_path: Path) -> None:
     # Each of the wild kinds ten times, but what takes long or much room less often.
     kinds = {number: number // 10 % 10 for number in range(200)}
