@@ -58,11 +58,11 @@ def keep(task: dict[str, Any], descriptors: Sequence[int], link: Link, superviso
     """
     status = 1
     try:
-        wake = _wake_on_signals()
+        signals = _wake_on_signals(link.signals)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         die_with_parent(supervisor, signal.SIGTERM)
         adopt_orphans()
-        Keeper(link, wake, become).serve(task, descriptors)
+        Keeper(link, signals, become).serve(task, descriptors)
         status = 0
     except BaseException:
         traceback.print_exc()
@@ -77,11 +77,13 @@ class Link:
     Attributes:
         orders: the next task, and what is to be done about the one that runs.
         reports: the pipe for the line about a task's end.
+        signals: what tells the supervisor of signals; closed here once this process has its own.
         others: open files that are not closed while the keeper lives.
     """
 
     orders: Orders
     reports: int
+    signals: int
     others: tuple[int, ...] = ()
 
 
@@ -90,13 +92,13 @@ class Keeper:
 
     Args:
         link: to the supervisor.
-        wake: gives a byte for each SIGCHLD and SIGTERM.
+        signals: the end to read and the end to write of a pipe that gives a byte for each SIGCHLD and SIGTERM.
         become: makes the program of a process.
     """
 
-    def __init__(self, link: Link, wake: int, become: Become) -> None:
+    def __init__(self, link: Link, signals: tuple[int, int], become: Become) -> None:
         self._link = link
-        self._wake = wake
+        self._wake, self._waking = signals
         self._become = become
         self._troubles, self._trouble = os.pipe()
         os.set_blocking(self._troubles, False)
@@ -122,7 +124,7 @@ class Keeper:
             # What becomes a program without exec would keep them open.
             for own in (self._link.orders.fileno(), self._link.reports, *self._link.others, self._wake, self._troubles):
                 os.close(own)
-            _begin(task, descriptors, self._become, self._trouble)
+            _begin(task, descriptors, self._become, self._trouble, self._waking)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         for descriptor in descriptors:
             os.close(descriptor)
@@ -214,13 +216,14 @@ def _copy(source: str | Path, target: str | Path) -> None:
     shutil.copymode(source, target)
 
 
-def _begin(task: dict[str, Any], descriptors: Sequence[int], become: Become, trouble: int) -> NoReturn:
+def _begin(task: dict[str, Any], descriptors: Sequence[int], become: Become, trouble: int, waking: int) -> NoReturn:
     """Turn into the program. Why its folder cannot be made goes to `trouble`; what goes wrong later is in its log."""
     try:
         parent = os.getppid()
         os.setsid()
         die_with_parent(parent, signal.SIGKILL)
-        os.close(signal.set_wakeup_fd(-1))
+        signal.set_wakeup_fd(-1)
+        os.close(waking)
         for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
@@ -260,14 +263,16 @@ def _reap(pid: int) -> tuple[int | None, int]:
     return None, peak
 
 
-def _wake_on_signals() -> int:
-    """Return a descriptor that gives a byte for each SIGCHLD and SIGTERM from now on, in place of the supervisor's."""
+def _wake_on_signals(supervisors: int) -> tuple[int, int]:
+    """Return the ends of a pipe that gives a byte for each SIGCHLD and SIGTERM from now on, in place of the supervisor's."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     for number in (signal.SIGCHLD, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
-    os.close(signal.set_wakeup_fd(writing, warn_on_full_buffer=False))
-    return reading
+    # Not what this returns: where asyncio is loaded, a fork has set it to none.
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    os.close(supervisors)
+    return reading, writing
 
 
 def _is_over(folder: str, limit: int) -> bool:

@@ -145,7 +145,7 @@ class Supervisor:
             for descriptor in (self._remover, self._hearing, self._wake, *self._driver, *(link.fileno() for link in links)):
                 os.close(descriptor)
             self._control.close()
-            keep(task, descriptors, Link(Orders(theirs), self._saying, (self._report,)), me, self._become)
+            keep(task, descriptors, Link(Orders(theirs), self._saying, self._waking, (self._report,)), me, self._become)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         theirs.close()
         self._keepers[pid] = kept = _Kept(pid, ours)

@@ -396,3 +396,26 @@ def test_what_the_driver_does_at_its_end_no_job_does(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", LEAVES], env=environment, capture_output=True, text=True, check=True)
     said, pid = done.stdout.split("\n")[0].rsplit(" ", 1)
     assert (said, done.stdout.split("\n")[1:]) == ("begun True True", [f"the end of {pid}", ""])
+
+
+FORGETS_SIGNALS = """
+import os, signal
+from wild_jobs import Call
+from shadho_like.engine.devices import Devices
+from shadho_like.engine.pool import JobPool
+
+os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
+pool = JobPool(Devices((), 1))
+for ticket in range(2):
+    pool.start(ticket, Call(os.path.isdir, ("/",)), None)
+    [end] = pool.wait(1000)
+    print(end.value, end.failure)
+pool.close()
+"""
+
+
+def test_a_driver_whose_copies_forget_signals_as_asyncio_has_them_do_runs_jobs() -> None:
+    """Since Python 3.12 a program that has loaded asyncio, as notebooks and much else do, does what this driver does."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", FORGETS_SIGNALS], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "True None\nTrue None\n"
