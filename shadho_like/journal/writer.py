@@ -70,14 +70,18 @@ class Journal:
         try:
             self._path = paths.journal
             with schema.refusals(self._path):
-                self._db = self._open(config)
-                self.reported = Reported(self._db, self.config["metric"])
+                self._db = sqlite3.connect(self._path, timeout=schema.BUSY_S, isolation_level=None)
+                try:
+                    self._prepare(self._db, config)
+                    self.reported = Reported(self._db, self.config["metric"])
+                except BaseException:
+                    self._db.close()
+                    raise
         except BaseException:
             self._lock.release()
             raise
 
-    def _open(self, config: Mapping[str, Any]) -> sqlite3.Connection:
-        db = sqlite3.connect(self._path, timeout=schema.BUSY_S, isolation_level=None)
+    def _prepare(self, db: sqlite3.Connection, config: Mapping[str, Any]) -> None:
         self.new = not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if not self.new and (version := schema.check_format(db, self._path)) < schema.FORMAT:
             migrate(db, self._path, version, schema.FORMAT)
@@ -92,7 +96,6 @@ class Journal:
                 db.executemany("INSERT INTO meta VALUES (?, ?)", schema.config_rows(config))
                 db.execute(f"PRAGMA user_version = {schema.FORMAT}")
             _sync_directory(self._path.parent)
-        return db
 
     @property
     def config(self) -> dict[str, Any]:

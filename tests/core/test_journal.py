@@ -48,34 +48,29 @@ def test_what_is_appended_is_read_back(tmp_path_factory: pytest.TempPathFactory,
     root = tmp_path_factory.mktemp("journal")
     world = World(new_state())
     world.start(max_trials=8, max_restarts=1)
-    journal = journal_in(root)
-    journal.append(world.turns)
-    while world.wanted and len(world.turns) < 30:
-        done = len(world.turns)
-        world.act(data)
-        journal.append(world.turns[done:])
-    records = list(journal.records(0))
-    assert [record.number for record in records] == [turn.number for turn in world.turns]
-    assert [record.operations for record in records] == [dump_operations(turn) for turn in world.turns]
-    with JournalReader(root) as reader:
-        assert list(reader.trials()) == [replace(world.trials[number], asked=0, given_up=None) for number in sorted(world.trials)]
-        assert sum(reader.counts().values()) == len(world.trials)
-    journal.close()
+    with closing(journal_in(root)) as journal:
+        journal.append(world.turns)
+        while world.wanted and len(world.turns) < 30:
+            done = len(world.turns)
+            world.act(data)
+            journal.append(world.turns[done:])
+        records = list(journal.records(0))
+        assert [record.number for record in records] == [turn.number for turn in world.turns]
+        assert [record.operations for record in records] == [dump_operations(turn) for turn in world.turns]
+        with JournalReader(root) as reader:
+            assert list(reader.trials()) == [replace(world.trials[number], asked=0, given_up=None) for number in sorted(world.trials)]
+            assert sum(reader.counts().values()) == len(world.trials)
 
 
 def test_a_person_can_query_the_tables(tmp_path: Path) -> None:
     write_three(tmp_path)
-    db = sqlite3.connect(tmp_path / "journal.sqlite")
-    assert db.execute("SELECT number, state, metric FROM trials").fetchall() == [
-        (0, "COMPLETED", 0.0),
-        (1, "FAILED", None),
-        (2, "PENDING", None),
-    ]
-    assert db.execute("SELECT trial, state, failure_message FROM attempts").fetchall() == [
-        (0, "COMPLETED", None),
-        (1, "FAILED", "killed by SIGSEGV"),
-    ]
-    assert db.execute("SELECT trial, name, value FROM metrics ORDER BY name").fetchall() == [(0, "extra", 1.0), (0, "loss", 0.0)]
+    with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as db:
+        trials = db.execute("SELECT number, state, metric FROM trials").fetchall()
+        attempts = db.execute("SELECT trial, state, failure_message FROM attempts").fetchall()
+        metrics = db.execute("SELECT trial, name, value FROM metrics ORDER BY name").fetchall()
+    assert trials == [(0, "COMPLETED", 0.0), (1, "FAILED", None), (2, "PENDING", None)]
+    assert attempts == [(0, "COMPLETED", None), (1, "FAILED", "killed by SIGSEGV")]
+    assert metrics == [(0, "extra", 1.0), (0, "loss", 0.0)]
 
 
 def test_a_closed_journal_is_one_plain_file_that_readers_need_not_write(tmp_path: Path) -> None:
