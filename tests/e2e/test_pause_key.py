@@ -32,7 +32,7 @@ if "raise" in sys.argv:
 opt.run()
 """
 TASK = "trap 'exit 1' TERM; while ! [ -e {gate} ]; do sleep 0.05; done; echo 0.5 > result.json"
-# A shell as far as jobs go: the driver is a process group of its own, in the terminal's foreground or not.
+# A shell as far as jobs go: the driver is a process group of its own, in the terminal's foreground or not, and ignores no signal.
 SHELL = """
 import fcntl, os, signal, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
@@ -43,7 +43,8 @@ if pid == 0:
     os.setpgid(0, 0)
     if foreground == "yes":
         os.tcsetpgrp(0, os.getpgrp())
-    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTOU):
+        signal.signal(number, signal.SIG_DFL)
     os.execv(command[0], command)
 while True:
     _, status = os.waitpid(pid, os.WUNTRACED)
