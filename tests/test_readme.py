@@ -116,7 +116,7 @@ COMMANDS = {
     "shadho trials experiments/svm_digits --csv": ("tests/cli/test_shadho.py", '"--csv"'),
     "shadho_wq_worker -M shadho_sin_ex": ("tests/test_examples.py", '"shadho_wq_worker"'),
     "wq_worker -M shadho_sin_ex --jobs-per-gpu 4": ("tests/e2e/test_gpu_workers.py", '("--jobs-per-gpu", "2")'),
-    "wq_worker -M shadho_sin_ex --wall-time 14400 --drain-grace 120": ("tests/e2e/test_drain.py", '["--wall-time", "40"]'),
+    "wq_worker -M shadho_sin_ex --wall-time 14400 --drain-grace 120": ("tests/e2e/test_drain.py", '["--wall-time", "75"]'),
     "wq_worker -M shadho_sin_ex": ("tests/test_examples.py", '"wq_worker"'),
 }
 """Which file runs each command, and by what text in it one can tell; None for those that are run here."""
