@@ -146,6 +146,7 @@ class Distributed:
             (self._welcome if self.rank == 0 else self._visit)()
 
     def _welcome(self) -> None:
+        from multiprocessing import AuthenticationError
         from multiprocessing.connection import Listener
 
         key = secrets.token_bytes(32)
@@ -155,19 +156,22 @@ class Distributed:
                 json.dump({"address": listener.address, "key": key.hex()}, file)
             os.replace(partial, self._file)
             try:
-                visitors = {}
+                visitors: dict[int, Connection] = {}
                 coming = select.poll()
                 coming.register(listener._listener._socket.fileno(), select.POLLIN)  # type: ignore[attr-defined]  # noqa: SLF001
-                for _ in range(1, self.size):
+                while len(visitors) < self.size - 1:
                     self._wait(lambda seconds: coming.poll(1000 * seconds), "the others", "shadho_worker.init")
-                    visitor = listener.accept()
-                    visitors[visitor.recv()] = visitor
+                    # Another program of this machine may try the port, or a process that knows it from another trial.
+                    with suppress(AuthenticationError, ConnectionError, EOFError):
+                        visitor = listener.accept()
+                        visitors[visitor.recv()] = visitor
             finally:
                 with suppress(FileNotFoundError):
                     os.unlink(self._file)
         self._others = [visitors[rank] for rank in range(1, self.size)]
 
     def _visit(self) -> None:
+        from multiprocessing import AuthenticationError
         from multiprocessing.connection import Client
 
         give_up_s = time.monotonic() + _PATIENCE_S
@@ -179,7 +183,7 @@ class Distributed:
                 if owner == os.getuid():
                     first = Client((meeting["address"][0], meeting["address"][1]), authkey=bytes.fromhex(meeting["key"]))
                     break
-            except (OSError, EOFError):
+            except (AuthenticationError, OSError, EOFError):
                 # Rank 0 is not there yet, or this is what an earlier run left.
                 pass
             if time.monotonic() > give_up_s:

@@ -6,12 +6,17 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Client
 from pathlib import Path
 from typing import Any
 
 import pytest
+from e2e.processes import until
 from shadho_distributed import Distributed
 
 SCRIPT = """
@@ -180,6 +185,21 @@ def test_processes_that_call_different_things_are_told(sandbox: Path) -> None:
         r"|rank 1 called context.distributed.allgather where rank 0 called context.distributed.gather: )" + _SAME_CALLS,
         found["message"],
     )
+
+
+def test_a_stranger_at_the_meeting_is_passed_over(tmp_path: Path) -> None:
+    first, second = (Distributed({"RANK": str(rank), "WORLD_SIZE": "2"}, str(tmp_path)) for rank in range(2))
+    with ThreadPoolExecutor(1) as thread:
+        heard = thread.submit(first.broadcast, "met")
+        until(lambda: any(path.suffix == ".json" for path in tmp_path.iterdir()), "the meeting")
+        [meeting] = tmp_path.glob(".shadho_distributed*.json")
+        address = tuple(json.loads(meeting.read_text())["address"])
+        socket.create_connection(address).close()
+        with pytest.raises(AuthenticationError):
+            Client(address, authkey=b"another trial's")
+        assert second.broadcast(None) == heard.result() == "met"
+    for one in (first, second):
+        one.close()
 
 
 def test_one_process_is_all_of_them() -> None:
