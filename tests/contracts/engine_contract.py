@@ -272,11 +272,10 @@ class CommandContract(CommandSuite):
         for pid in pipe.said():
             wait_gone(pid)
 
-    def test_many_empty_files_are_over_the_disk_limit(self, engine: Engine, launch: Launch) -> None:
-        """It is seen while they are made or afterwards, whichever comes first."""
-        command = "python -c 'for n in range(10**5): open(str(n), \"w\").close()'; echo 1 > result.json"
-        found = self.failure(engine, shell(launch, command, resources=Resources(disk_mb=1)))
-        text = "its folder took more than the 1 MB of disk that a trial may"
+    def test_a_million_small_files_are_over_the_disk_limit(self, engine: Engine, launch: Launch) -> None:
+        command = "python -c 'for n in range(10**6): open(str(n), \"w\").close()'; echo 1 > result.json"
+        found = self.failure(engine, shell(launch, command, resources=Resources(disk_mb=8)))
+        text = "its folder took more than the 8 MB of disk that a trial may"
         assert (found.kind, found.message) == (FailureKind.DISK, text)
 
     def test_a_cancelled_attempt_is_killed_and_its_slot_comes_back(self, engine: Engine, launch: Launch, tmp_path: Path) -> None:
