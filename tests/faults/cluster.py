@@ -113,6 +113,7 @@ class Cluster:
         directory: the experiment's.
         driver: the newest one.
         workers: those that should run.
+        tend: called again and again while something is waited for.
     """
 
     def __init__(
@@ -138,6 +139,7 @@ class Cluster:
         self._started: list[subprocess.Popen[bytes]] = []
         self.driver: subprocess.Popen[bytes] | None = None
         self.workers: list[subprocess.Popen[bytes]] = []
+        self.tend: Callable[[], None] | None = None
         self.over: promises.Told = {}
 
     def hold(self, first: int) -> None:
@@ -177,6 +179,8 @@ class Cluster:
         give_up_s = time.monotonic() + PATIENCE_S
         while not true():
             assert time.monotonic() < give_up_s, f"never came: {what}; {self.said()[-2000:]}\n{self.said('worker.log')[-2000:]}"
+            if self.tend is not None:
+                self.tend()
             time.sleep(0.02)
 
     def until_completed(self, at_least: int) -> None:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -151,6 +151,7 @@ def test_a_cluster(made: Callable[..., Cluster], undisturbed: Callable[[int], pr
     ways = [None, f"127.0.0.1:{port}"]
     cluster.driver = cluster.start_driver()
     cluster.workers = [start_worker(cluster, way) for way in ways]
+    cluster.tend = functools.partial(start_again, cluster, ways)
     for number, (target, name) in enumerate(faults):
         cluster.until_completed(5 * number + 3)
         which = number % 2
@@ -164,11 +165,17 @@ def test_a_cluster(made: Callable[..., Cluster], undisturbed: Callable[[int], pr
             cluster.driver = cluster.start_driver()
         if catalog.poll() is not None:
             catalog = start_catalog(cluster, port)
-        cluster.workers = [
-            worker if worker.poll() is None else start_worker(cluster, way) for worker, way in zip(cluster.workers, ways, strict=True)
-        ]
+    cluster.tend()
+    cluster.tend = None
     cluster.check_end(expected)
     assert catalog.poll() is None
+
+
+def start_again(cluster: Cluster, ways: Sequence[str | None]) -> None:
+    """Start a worker in the place of each that has ended: struck, or told by a driver that it was done."""
+    cluster.workers = [
+        worker if worker.poll() is None else start_worker(cluster, way) for worker, way in zip(cluster.workers, ways, strict=True)
+    ]
 
 
 def abroad_target(cluster: Cluster, target: str, which: int, catalog: subprocess.Popen[bytes]) -> int:
@@ -176,10 +183,11 @@ def abroad_target(cluster: Cluster, target: str, which: int, catalog: subprocess
     assert cluster.driver is not None
     if target in {"driver", "catalog"}:
         return (cluster.driver if target == "driver" else catalog).pid
-    above, named = (cluster.driver, "workqueue_manager") if target == "manager" else (cluster.workers[which], target)
     found: list[int] = []
 
     def there() -> bool:
+        above, named = (cluster.driver, "workqueue_manager") if target == "manager" else (cluster.workers[which], target)
+        assert above is not None
         pid = above.pid if target == "wq_worker" else beneath(above.pid, named)
         found.extend([] if pid is None else [pid])
         return bool(found)
