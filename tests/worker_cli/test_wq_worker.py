@@ -120,25 +120,6 @@ def test_a_search_is_found_by_its_rendezvous_file(
     assert list((home / "tmp").glob("wq_worker-*")) == []
 
 
-def test_a_worker_that_had_no_time_to_look_does_not_take_a_killed_driver_for_one_that_is_done(
-    home: Path, manager_python: str, start: Callable[[list[str]], subprocess.Popen[str]]
-) -> None:
-    worker = start([*WORKER, "-M", "s", "--cores", "1"])
-    assert line(worker).startswith("wq_worker: looking for s in ")
-    manager = start([manager_python, "-c", MANAGER, f"echo $PPID > {home}/worker; sleep 600"])
-    publish("s", int(line(manager)), manager.pid)
-    work_queue_worker = read_pid(home / "worker")
-    looks = int(Path(f"/proc/{work_queue_worker}/stat").read_text().rpartition(")")[2].split()[1])
-    os.kill(looks, signal.SIGSTOP)
-    manager.kill()
-    manager.wait()
-    # It says that it was disconnected after the 5 s of its own, and ends, before anybody looks.
-    until(lambda: gone(work_queue_worker), "its end")
-    os.kill(looks, signal.SIGCONT)
-    assert line(worker).startswith("wq_worker: connected to s at ")
-    assert line(worker).startswith("wq_worker: looking for s in ")
-
-
 def test_a_manager_is_reached_by_host_and_port_and_unknown_options_pass_through(
     home: Path, manager_python: str, start: Callable[[list[str]], subprocess.Popen[str]]
 ) -> None:
