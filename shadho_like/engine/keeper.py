@@ -99,6 +99,10 @@ class Keeper:
     def __init__(self, link: Link, signals: tuple[int, int], become: Become) -> None:
         self._link = link
         self._wake, self._waking = signals
+        # Not `select.select`: of a thousand keepers, the last ones' files have numbers that it does not take.
+        self._poll = select.poll()
+        for descriptor in (self._wake, link.orders.fileno()):
+            self._poll.register(descriptor, select.POLLIN)
         self._become = become
         self._troubles, self._trouble = os.pipe()
         os.set_blocking(self._troubles, False)
@@ -167,11 +171,7 @@ class Keeper:
     def _wait(self, timeout_s: float | None) -> list[tuple[dict[str, Any], list[int]]]:
         """Sleep until a signal or an order comes, at most so long; return the orders."""
         orders = self._link.orders
-        # Not `select.select`: of a thousand keepers, the last ones' files have numbers that it does not take.
-        poll = select.poll()
-        for descriptor in (self._wake, orders.fileno()):
-            poll.register(descriptor, select.POLLIN)
-        ready = {descriptor for descriptor, _ in poll.poll(None if timeout_s is None else math.ceil(1000 * timeout_s))}
+        ready = {descriptor for descriptor, _ in self._poll.poll(None if timeout_s is None else math.ceil(1000 * timeout_s))}
         self._ends = self._wake in ready and signal.SIGTERM in os.read(self._wake, _READ_BYTES)
         came = orders.read() if orders.fileno() in ready else []
         self._ends = self._ends or not orders.open

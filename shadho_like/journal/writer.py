@@ -7,7 +7,7 @@ import os
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,19 +67,15 @@ class Journal:
             message = f"the experiment's directory {paths.root} cannot be made: {error.strerror}; give another directory="
             raise JournalError(message) from error
         self._lock = FileLock(paths.lock)
-        try:
+        with ExitStack() as refused:
+            refused.callback(self._lock.release)
             self._path = paths.journal
             with schema.refusals(self._path):
                 self._db = sqlite3.connect(self._path, timeout=schema.BUSY_S, isolation_level=None)
-                try:
-                    self._prepare(self._db, config)
-                    self.reported = Reported(self._db, self.config["metric"])
-                except BaseException:
-                    self._db.close()
-                    raise
-        except BaseException:
-            self._lock.release()
-            raise
+                refused.callback(self._db.close)
+                self._prepare(self._db, config)
+                self.reported = Reported(self._db, self.config["metric"])
+            refused.pop_all()
 
     def _prepare(self, db: sqlite3.Connection, config: Mapping[str, Any]) -> None:
         self.new = not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
